@@ -95,7 +95,7 @@ pub(super) async fn serve<H: Handler>(
                         footprint.resting.set(false);
                         let has_body = !request.body().is_end();
                         let running = streams.get_or_insert_default();
-                        running.push(stream(&downstream, connection.clone(), request, respond));
+                        running.push(stream(downstream, connection.clone(), request, respond));
                         if has_body {
                             window.make_room(running.len(), &mut http);
                         }

@@ -144,7 +144,8 @@ fn serve<H: Handler>(
         while let Some(until) =
             Box::pin(http1::serve(&downstream, &mut io, &connection, &shutdown)).await
         {
-            rest::wait(&mut io, until, &downstream, &connection, &shutdown).await;
+            let shared = (&*downstream.lifecycle, &*downstream.settings.overload);
+            rest::wait(&mut io, until, shared, &connection, &shutdown).await;
         }
     }
 }

@@ -15,20 +15,21 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Downstream, drain::Drain, shedding::Shedding};
+use super::{drain::Drain, lifecycle::Lifecycle, shedding::Shedding};
 use crate::{
     exchange::{Connection, LINGER, Watchdog},
     net::{Socket, Transport},
+    overload::Overload,
 };
 
 /// Ready once the caller of `io` sends something. `io` is `None` then if the connection has ended: by its
 /// caller, because it was idle `until` then, or because memory is short.
 // Not an `async fn`, which would hold its arguments twice.
 #[expect(clippy::manual_async_fn)]
-pub(super) fn wait<H>(
+pub(super) fn wait(
     io: &mut Option<Transport<Socket>>,
     mut until: Nanos,
-    downstream: &Downstream<H>,
+    (lifecycle, overload): (&Lifecycle, &Overload),
     connection: &Connection,
     shutdown: &ShutdownWatch,
 ) -> impl Future<Output = ()> {
@@ -37,13 +38,13 @@ pub(super) fn wait<H>(
         let mut drain = Drain::new(shutdown);
         connection.footprint.resting.set(true);
         let goes_on = poll_fn(|cx| {
-            if drain.begins(cx, &downstream.lifecycle, connection) {
+            if drain.begins(cx, lifecycle, connection) {
                 until = until.min(Nanos::now() + connection.linger());
             }
             if let Poll::Ready(came) = poll_first(io, cx) {
                 return Poll::Ready(came);
             }
-            if Shedding::of(connection, &downstream.settings.overload) != Shedding::Nothing {
+            if Shedding::of(connection, overload) != Shedding::Nothing {
                 return Poll::Ready(false);
             }
             watchdog.poll(cx, || until).map(|()| false)
@@ -71,4 +72,131 @@ fn poll_first(io: &mut Option<Transport<Socket>>, cx: &mut Context<'_>) -> Poll<
         io.put_back(Bytes::copy_from_slice(read.filled()));
     }
     Poll::Ready(came)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{exchange::Scheme, net::HttpVersion, overload::Holder};
+    use std::{path::Path, sync::Arc, time::Duration};
+    use tailback_config::{Env, load_text};
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+        sync::watch,
+    };
+
+    const MANIFEST: &str = include_str!("../../../config/fixtures/static.yaml");
+
+    struct Rested {
+        io: Option<Transport<Socket>>,
+        caller: TcpStream,
+        connection: Connection,
+        lifecycle: Lifecycle,
+        overload: Overload,
+        stop: watch::Sender<bool>,
+    }
+
+    impl Rested {
+        async fn new() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let caller = TcpStream::connect(listener.local_addr().unwrap());
+            let (caller, accepted) = tokio::join!(caller, listener.accept());
+            let config = load_text(Path::new("a.yaml"), MANIFEST, &Env::default()).unwrap();
+            let timeouts = Arc::new(config.process.timeouts.clone());
+            Self {
+                io: Some(Transport::clear(Socket::Tcp(accepted.unwrap().0))),
+                caller: caller.unwrap(),
+                connection: Connection::new(timeouts, None, HttpVersion::Http1, Scheme::Http),
+                lifecycle: Lifecycle::default(),
+                overload: Overload::default(),
+                stop: watch::Sender::new(false),
+            }
+        }
+
+        /// Waits for what the caller sends, for so long at most. Meanwhile `what` happens.
+        async fn wait(&mut self, most: Duration, what: impl FnOnce(&Connection, &Lifecycle)) {
+            let until = Nanos::now() + most;
+            let shutdown = self.stop.subscribe();
+            let shared = (&self.lifecycle, &self.overload);
+            let wait = wait(&mut self.io, until, shared, &self.connection, &shutdown);
+            let happens = async {
+                poll_fn(|cx| {
+                    self.connection.footprint.runs_in(cx.waker());
+                    Poll::Ready(())
+                })
+                .await;
+                what(&self.connection, &self.lifecycle);
+            };
+            tokio::join!(wait, happens);
+            assert!(!self.connection.footprint.resting.get());
+        }
+
+        async fn is_closed_for_the_caller(&mut self) -> bool {
+            assert!(self.io.is_none());
+            self.caller.read(&mut [0]).await.unwrap() == 0
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn what_wakes_a_connection_is_read_from_it_again() {
+        let mut rested = Rested::new().await;
+        rested.caller.write_all(b"GET / ").await.unwrap();
+        rested.wait(LONG, |_, _| {}).await;
+        rested.caller.write_all(b"HTTP/1.1").await.unwrap();
+        let mut read = [0; 14];
+        let io = rested.io.as_mut().unwrap();
+        io.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"GET / HTTP/1.1");
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_when_its_caller_closes_it_or_it_is_idle_for_too_long() {
+        let mut rested = Rested::new().await;
+        rested.caller.shutdown().await.unwrap();
+        rested.wait(LONG, |_, _| {}).await;
+        assert!(rested.is_closed_for_the_caller().await);
+        let mut rested = Rested::new().await;
+        rested.wait(Duration::from_millis(1), |_, _| {}).await;
+        assert!(rested.is_closed_for_the_caller().await);
+    }
+
+    #[tokio::test]
+    async fn a_connection_closes_while_memory_is_short() {
+        let mut rested = Rested::new().await;
+        let shed = |connection: &Connection, _: &Lifecycle| {
+            assert!(connection.footprint.resting.get());
+            connection.shed();
+        };
+        rested.wait(LONG, shed).await;
+        assert!(rested.is_closed_for_the_caller().await);
+    }
+
+    #[tokio::test]
+    async fn a_connection_lingers_once_the_process_drains_and_takes_one_more_request() {
+        for sends in [true, false] {
+            let mut rested = Rested::new().await;
+            let stop = rested.stop.clone();
+            let drain = |_: &Connection, lifecycle: &Lifecycle| {
+                lifecycle.drain();
+                stop.send_replace(true);
+            };
+            if sends {
+                let mut caller = rested.caller.into_std().unwrap();
+                rested.caller = TcpStream::from_std(caller.try_clone().unwrap()).unwrap();
+                let drain_and_send = |connection: &Connection, lifecycle: &Lifecycle| {
+                    drain(connection, lifecycle);
+                    std::io::Write::write_all(&mut caller, b"GET").unwrap();
+                };
+                rested.wait(LONG, drain_and_send).await;
+                assert!(rested.io.is_some());
+            } else {
+                rested.wait(LONG, drain).await;
+                assert!(rested.is_closed_for_the_caller().await);
+            }
+            assert!(rested.connection.is_closing());
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! Decodes the framing of a body (RFC 9112, 6 and 7).
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
+
+use super::header_reader::{FieldLines, HeaderReader};
 
 /// Most bytes of all chunk extensions of a body.
 const EXTENSION_BYTES: u32 = 16 * 1024;
@@ -257,21 +259,16 @@ impl Chunked {
 }
 
 fn parse_trailers(bytes: &[u8]) -> Result<HeaderMap, Malformed> {
-    let mut fields = [httparse::EMPTY_HEADER; TRAILER_FIELDS];
-    let parsed = httparse::parse_headers(bytes, &mut fields);
-    let Ok(httparse::Status::Complete((length, fields))) = parsed else {
-        return Err(Malformed::Trailers);
-    };
-    if length != bytes.len() {
+    let mut lines = FieldLines::new();
+    let mut reader = HeaderReader::new(bytes);
+    let read = reader.fields(TRAILER_FIELDS, &mut lines);
+    if read.is_err() || reader.position() != bytes.len() {
         return Err(Malformed::Trailers);
     }
-    let field = |field: &httparse::Header<'_>| {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-        Some((name, HeaderValue::from_bytes(field.value).ok()?))
-    };
-    let mut trailers = HeaderMap::with_capacity(fields.len());
-    for found in fields.iter().map(field) {
-        let (name, value) = found.ok_or(Malformed::Trailers)?;
+    let bytes = Bytes::copy_from_slice(bytes);
+    let mut trailers = HeaderMap::with_capacity(lines.len());
+    for line in lines {
+        let (name, value) = line.read(&bytes).ok_or(Malformed::Trailers)?;
         trailers.append(name, value);
     }
     Ok(trailers)

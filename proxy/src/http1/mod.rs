@@ -5,7 +5,7 @@
 //!
 //! - [`server`] reads requests and writes responses, [`client`] writes requests and reads answers;
 //! - [`decoder`] decodes the framing of a body, and `encoding` writes it;
-//! - `field_lines` reads the fields of a header;
+//! - `header_reader` finds the parts of a header, and `usual_names` the names of its fields;
 //! - [`Http1Body`] is the body that a connection reads, for its consumer;
 //! - `outbox` has the bytes to be written, and `read_size` decides how much is read at a time.
 //!
@@ -15,11 +15,13 @@ mod body;
 pub mod client;
 pub mod decoder;
 mod encoding;
-mod field_lines;
+mod header_reader;
 mod input;
 mod outbox;
 mod read_size;
+mod scan;
 pub mod server;
 mod tokens;
+mod usual_names;
 
 pub use self::body::{Http1Body, Http1BodyError};

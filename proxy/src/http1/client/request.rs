@@ -6,7 +6,10 @@ use http::{
 };
 use http_body::Body;
 
-use crate::http1::{encoding::Encoding, outbox::SMALL};
+use crate::http1::{
+    encoding::{Encoding, put_field},
+    outbox::SMALL,
+};
 
 /// The header of a request. It is borrowed, so that the request can be sent again.
 #[derive(Clone, Copy, Debug)]
@@ -34,37 +37,30 @@ pub(super) fn write_head<B: Body>(head: RequestHead<'_>, body: &B, out: &mut Vec
         .exact()
         .filter(|&bytes| bytes <= SMALL as u64);
     out.reserve(96 + head.target.len() + 48 * fields + body_bytes.unwrap_or(0) as usize);
-    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.extend_from_slice(b" ");
     // RFC 9112, 3.2.1: a target without a path is sent with the path `/`.
-    let root: &[u8] = if head.target.starts_with('?') {
-        b"/"
-    } else {
-        b""
-    };
-    put(&[
-        head.method.as_str().as_bytes(),
-        b" ",
-        root,
-        head.target.as_bytes(),
-        b" HTTP/1.1\r\n",
-    ]);
+    if head.target.starts_with('?') {
+        out.extend_from_slice(b"/");
+    }
+    out.extend_from_slice(head.target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
     // `host` comes first, because it determines for whom the request is (RFC 9110, 7.2).
     let host = head.host.map(str::as_bytes);
     if let Some(host) = host.or_else(|| head.headers.get(HOST).map(HeaderValue::as_bytes)) {
-        put(&[b"host: ", host, b"\r\n"]);
+        put_field(out, &HOST, host);
     }
     let has_body = !body.is_end_stream();
     let added = head.added.iter().map(|(name, value)| (name, value));
     for (name, value) in head.headers.iter().chain(added) {
         // The fields of the body's framing are written below.
         if *name != HOST && *name != TRANSFER_ENCODING && (*name != CONTENT_LENGTH || !has_body) {
-            put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+            put_field(out, name, value.as_bytes());
         }
     }
     if let Some(protocol) = head.upgrade {
-        let (connection, upgrade) = (CONNECTION.as_str(), UPGRADE.as_str());
-        put(&[connection.as_bytes(), b": upgrade\r\n"]);
-        put(&[upgrade.as_bytes(), b": ", protocol.as_bytes(), b"\r\n"]);
+        put_field(out, &CONNECTION, b"upgrade");
+        put_field(out, &UPGRADE, protocol.as_bytes());
     }
     if !has_body {
         out.extend_from_slice(b"\r\n");

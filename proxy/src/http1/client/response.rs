@@ -10,7 +10,7 @@ use hyper::ext::ReasonPhrase;
 use super::framing::{Coding, Hop, Length, framing};
 use crate::http1::{
     decoder::Framing,
-    field_lines::{self, FieldLine, field_lines},
+    header_reader::{FieldLine, FieldLines, HeaderReader, Range, Stop},
     tokens::tokens,
 };
 
@@ -73,30 +73,22 @@ fn parse_one(
     method: &Method,
     most: usize,
 ) -> Result<Option<Head>, HeadError> {
-    let mut room = field_lines::room(most);
-    let mut parsed = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let length = match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut room) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
-        Err(_) => return Err(HeadError::Malformed),
+    let mut fields = FieldLines::new();
+    let mut reader = HeaderReader::new(bytes);
+    let (version, status, reason) = match read_lines(&mut reader, most, &mut fields) {
+        Ok(first) => first,
+        Err(Stop::Partial) => return Ok(None),
+        Err(Stop::TooMany) => return Err(HeadError::TooLarge),
+        Err(Stop::FirstLine | Stop::Field) => return Err(HeadError::Malformed),
     };
+    let length = reader.position();
     if length > HEAD_BYTES {
         return Err(HeadError::TooLarge);
     }
-    let fields = field_lines(bytes, parsed.headers);
-    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(HeadError::Malformed)?;
-    let version = match parsed.version {
-        Some(0) => Version::HTTP_10,
-        _ => Version::HTTP_11,
-    };
-    let reason = parsed
-        .reason
-        .filter(|reason| Some(*reason) != status.canonical_reason());
-    let reason = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
-    drop(room);
+    let status = StatusCode::from_u16(status).map_err(|_| HeadError::Malformed)?;
+    let reason = Some(reason.of(bytes))
+        .filter(|reason| Some(*reason) != status.canonical_reason().map(str::as_bytes));
+    let reason = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok());
     let head = bytes.split_to(length).freeze();
 
     let mut response = Response::new(());
@@ -115,6 +107,18 @@ fn parse_one(
         keep_alive: hop.keep_alive && !is_upgrade,
         is_upgrade,
     }))
+}
+
+/// Reads version, status and reason phrase, and up to `most` fields into `fields`.
+fn read_lines(
+    reader: &mut HeaderReader<'_>,
+    most: usize,
+    fields: &mut FieldLines,
+) -> Result<(Version, u16, Range), Stop> {
+    reader.skip_empty_lines()?;
+    let first = reader.status_line()?;
+    reader.fields(most, fields)?;
+    Ok(first)
 }
 
 fn headers(

@@ -9,7 +9,7 @@ use http::{
 use crate::{
     http1::{
         decoder::Framing,
-        field_lines::{self, FieldLine, field_lines},
+        header_reader::{FieldLine, FieldLines, HeaderReader, Range, Stop},
         tokens::{has_token, tokens},
     },
     net::digits,
@@ -79,34 +79,24 @@ pub fn parse(
     most_fields: usize,
     most_bytes: usize,
 ) -> Result<Option<IncomingHead>, RequestHeadError> {
-    let mut room = field_lines::room(most_fields);
-    let mut parsed = httparse::Request::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let length = match config.parse_request_with_uninit_headers(&mut parsed, bytes, &mut room) {
-        Ok(httparse::Status::Complete(length)) if length <= most_bytes => length,
-        Ok(httparse::Status::Partial) if bytes.len() < most_bytes => return Ok(None),
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(RequestHeadError::TooLarge),
-        Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
-            return Err(RequestHeadError::Field);
-        }
-        Err(_) => return Err(RequestHeadError::RequestLine),
+    let mut fields = FieldLines::new();
+    let mut reader = HeaderReader::new(bytes);
+    let (method, target, version) = match read_lines(&mut reader, most_fields, &mut fields) {
+        Ok(_) if reader.position() > most_bytes => return Err(RequestHeadError::TooLarge),
+        Ok(first) => first,
+        Err(Stop::Partial) if bytes.len() < most_bytes => return Ok(None),
+        Err(Stop::Partial | Stop::TooMany) => return Err(RequestHeadError::TooLarge),
+        Err(Stop::Field) => return Err(RequestHeadError::Field),
+        Err(Stop::FirstLine) => return Err(RequestHeadError::RequestLine),
     };
-    let target = parsed.path.unwrap_or_default().as_bytes();
-    if target.len() > TARGET_BYTES {
+    let length = reader.position();
+    if target.of(bytes).len() > TARGET_BYTES {
         return Err(RequestHeadError::TargetTooLong);
     }
-    let (from, to) = field_lines::range(bytes, target);
-    let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes());
-    let method = method.map_err(|_| RequestHeadError::RequestLine)?;
-    let version = match parsed.version {
-        Some(1) => Version::HTTP_11,
-        _ => Version::HTTP_10,
-    };
-    let fields = field_lines(bytes, parsed.headers);
-    drop(room);
+    let method = Method::from_bytes(method.of(bytes)).map_err(|_| RequestHeadError::RequestLine)?;
     let head = bytes.split_to(length).freeze();
 
-    let uri = Uri::from_maybe_shared(head.slice(from..to));
+    let uri = Uri::from_maybe_shared(target.slice(&head));
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = uri.map_err(|_| RequestHeadError::RequestLine)?;
@@ -123,6 +113,18 @@ pub fn parse(
         expects_continue: hop.expects_continue && version == Version::HTTP_11,
         takes_trailers: hop.takes_trailers,
     }))
+}
+
+/// Reads method, target and version, and up to `most_fields` fields into `fields`.
+fn read_lines(
+    reader: &mut HeaderReader<'_>,
+    most_fields: usize,
+    fields: &mut FieldLines,
+) -> Result<(Range, Range, Version), Stop> {
+    reader.skip_empty_lines()?;
+    let first = reader.request_line()?;
+    reader.fields(most_fields, fields)?;
+    Ok(first)
 }
 
 /// The fields that concern the connection and the body's framing.

@@ -1,7 +1,7 @@
 //! Writes the header of a response (RFC 9112, 4 and 6).
 
 use http::{
-    HeaderValue, Method, StatusCode, Version,
+    Method, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING},
     response::Parts,
 };
@@ -9,7 +9,11 @@ use http_body::Body;
 use hyper::ext::ReasonPhrase;
 
 use crate::{
-    http1::{encoding::Encoding, outbox::SMALL, tokens::has_token},
+    http1::{
+        encoding::{Encoding, put_field},
+        outbox::SMALL,
+        tokens::has_token,
+    },
     net::date,
 };
 
@@ -60,11 +64,6 @@ pub(super) fn write_head<B: Body>(
         }),
     };
     let mut keeps_alive = keep_alive && encoding != Some(Encoding::Close);
-    let mut put = |name: &[u8], value: &HeaderValue| {
-        for part in [name, b": ", value.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    };
     let (mut has_date, mut has_length, mut says_close) = (false, false, false);
     for (name, value) in &head.headers {
         if *name == TRANSFER_ENCODING
@@ -79,18 +78,18 @@ pub(super) fn write_head<B: Body>(
         }
         has_date |= *name == DATE;
         has_length |= *name == CONTENT_LENGTH;
-        put(name.as_str().as_bytes(), value);
+        put_field(out, name, value.as_bytes());
     }
     if !has_date {
-        date::with_now(|date| put(b"date", date));
+        date::with_now(|date| put_field(out, &DATE, date.as_bytes()));
     }
     keeps_alive &= !says_close;
     if switches {
         keeps_alive = false;
     } else if !keeps_alive && !says_close {
-        put(b"connection", &HeaderValue::from_static("close"));
+        put_field(out, &CONNECTION, b"close");
     } else if keeps_alive && asked.version == Version::HTTP_10 {
-        put(b"connection", &HeaderValue::from_static("keep-alive"));
+        put_field(out, &CONNECTION, b"keep-alive");
     }
     match &encoding {
         Some(encoding) => encoding.end_head(out),
