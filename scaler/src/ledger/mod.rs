@@ -188,7 +188,7 @@ impl Ledger {
         // Keeps the first crossing, from which the reaction time is measured. Time and span are
         // stored together, so that they belong to the same arrival.
         self.crossing().get_or_insert(Crossing { at: now, span });
-        self.wake.ring();
+        self.wake.ring(self.number);
     }
 
     fn crossing(&self) -> MutexGuard<'_, Option<Crossing>> {

@@ -216,7 +216,7 @@ impl ModelController {
         epoch.is_after(&self.since)
     }
 
-    /// A ledger has sent a wake-up: decides if it was this model's ledger.
+    /// The model's ledger has sent a wake-up: decides.
     pub(super) fn answer_crossing(&mut self) {
         if let Some(crossing) = self.handle.ledger.take_crossing() {
             self.armed = false;

@@ -3,7 +3,10 @@
 mod control;
 mod succession;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc,
@@ -41,6 +44,8 @@ const REVIEW: Duration = Duration::from_millis(250);
 pub(super) struct Loop {
     options: ScalerOptions,
     models: BTreeMap<String, ModelController>,
+    /// The name of each model, by the number of its ledger.
+    by_ledger: HashMap<u64, String>,
     orchestrators: Orchestrators,
     membership: Membership,
     membership_events: mpsc::UnboundedReceiver<MembershipEvent>,
@@ -72,6 +77,7 @@ impl Loop {
             orchestrators: Orchestrators::new(&options),
             options,
             models: BTreeMap::new(),
+            by_ledger: HashMap::new(),
         }
     }
 
@@ -80,7 +86,7 @@ impl Loop {
         loop {
             tokio::select! {
                 biased;
-                () = self.options.wake.rung() => self.answer_crossings(),
+                ledgers = self.options.wake.rung() => self.answer_crossings(&ledgers),
                 (epoch, set) = self.orchestrators.next() => self.replicas_changed(&epoch, set),
                 Some(answer) = self.answered.recv() => self.scale_answered(answer),
                 Some(event) = self.succession.events.recv() => self.predecessor_said(event),
@@ -124,9 +130,15 @@ impl Loop {
         }
     }
 
-    fn answer_crossings(&mut self) {
-        for controller in self.models.values_mut() {
-            controller.answer_crossing();
+    /// Decides about the models whose `ledgers` have sent wake-ups.
+    fn answer_crossings(&mut self, ledgers: &BTreeSet<u64>) {
+        for ledger in ledgers {
+            // The model may be gone.
+            if let Some(name) = self.by_ledger.get(ledger)
+                && let Some(controller) = self.models.get_mut(name)
+            {
+                controller.answer_crossing();
+            }
         }
     }
 
@@ -217,8 +229,10 @@ impl Loop {
 
     async fn configure(&mut self, models: Vec<ModelHandle>) {
         let mut before = std::mem::take(&mut self.models);
+        self.by_ledger.clear();
         for handle in models {
             let name = handle.model.name.clone();
+            self.by_ledger.insert(handle.ledger.number(), name.clone());
             let controller = match before.remove(&name) {
                 Some(mut controller) if controller.same_kind(&handle.model) => {
                     controller.reconfigure(handle);
