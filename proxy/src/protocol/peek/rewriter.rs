@@ -57,6 +57,8 @@ pub struct Messages {
     state: State,
     input: Bytes,
     out: VecDeque<Bytes>,
+    /// What was wrong with the messages. Nothing comes out any more then.
+    fault: Option<Fault>,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,7 @@ impl Rewriter {
             state: State::Prefix(BytesMut::new()),
             input: Bytes::new(),
             out: VecDeque::new(),
+            fault: None,
         })
     }
 
@@ -203,15 +206,16 @@ impl Messages {
     }
 
     fn pull(&mut self) -> Result<Option<Bytes>, Fault> {
-        loop {
+        while self.fault.is_none() {
             if let Some(piece) = self.out.pop_front() {
                 return Ok(Some(piece));
             }
             if self.input.is_empty() {
                 return Ok(None);
             }
-            self.step()?;
+            self.fault = self.step().err();
         }
+        self.fault.map_or(Ok(None), Err)
     }
 
     /// Processes some of the input.

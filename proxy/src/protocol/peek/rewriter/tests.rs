@@ -159,3 +159,22 @@ proptest! {
         let _ = rewritten(Rewriter::decoded(decoder, Format::Json, &found, "n"), &bytes, length);
     }
 }
+
+#[test]
+fn nothing_comes_out_after_a_fault_whatever_is_put_in() {
+    for wrong in [
+        named("other", b""),
+        framed(b"\x0a"),
+        b"\x02\0\0\0\x01m".to_vec(),
+    ] {
+        let mut rewriter = to_real();
+        rewriter.push(named("m", b"").into());
+        assert!(matches!(rewriter.pull(), Ok(Some(_))));
+        while let Some(_piece) = rewriter.pull().unwrap() {}
+        rewriter.push(wrong.into());
+        let fault = rewriter.pull().unwrap_err();
+        rewriter.push(named("m", b"").into());
+        assert_eq!(rewriter.pull(), Err(fault));
+        assert!(rewriter.finish().is_err());
+    }
+}
