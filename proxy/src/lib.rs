@@ -22,6 +22,7 @@ pub mod http1;
 pub mod http2;
 pub mod limits;
 pub mod log;
+pub mod message;
 pub mod models;
 mod net;
 pub mod overload;

@@ -22,7 +22,6 @@ use super::{
     requests,
     scale_order::ScaleBody,
 };
-use crate::protocol::error;
 
 /// An operator's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +166,7 @@ async fn set_pause(admin: &Admin, model: &str, state: PauseState, by: &str) -> R
     let word = if paused { "pause" } else { "resume" };
     log_order(&format!("{word} the scaling of {model:?}"), by);
     match admin.control.pause(model, state).await {
-        Ok(()) => error::json(StatusCode::OK, &json!({ "model": model, "paused": paused })),
+        Ok(()) => super::json(StatusCode::OK, &json!({ "model": model, "paused": paused })),
         Err(why) => refused(model, why),
     }
 }
@@ -202,7 +201,7 @@ async fn scale(admin: &Admin, model: &str, body: Option<ScaleBody>, by: String) 
                 _ => None,
             };
             let answer = json!({ "model": model, "manual": manual, "note": note });
-            error::json(StatusCode::OK, &answer)
+            super::json(StatusCode::OK, &answer)
         }
         Err(why) => refused(model, why),
     }
@@ -223,7 +222,7 @@ async fn order_replica(
     match admin.control.replica(model, replica, order).await {
         Ok(name) => {
             let answer = json!({ "model": model, "replica": name, "order": word });
-            error::json(StatusCode::OK, &answer)
+            super::json(StatusCode::OK, &answer)
         }
         Err(ControlError::NoReplica(names)) => {
             let names = match &*names {
@@ -270,7 +269,7 @@ async fn reload(reload: &ReloadHandle, by: &str) -> Response<Bytes> {
                 ReloadOutcome::Reloaded(notes) => notes,
                 ReloadOutcome::Unchanged | ReloadOutcome::Refused(_) => Vec::new(),
             };
-            error::json(StatusCode::OK, &json!({ "outcome": word, "notes": notes }))
+            super::json(StatusCode::OK, &json!({ "outcome": word, "notes": notes }))
         }
         None => error(StatusCode::SERVICE_UNAVAILABLE, "this process is ending"),
     }

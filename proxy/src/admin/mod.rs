@@ -58,7 +58,7 @@ use crate::{
     downstream::Lifecycle,
     exchange::LiveRequests,
     models::SharedRoutes,
-    protocol::error::json,
+    protocol::error,
     telemetry::metrics::{Exposition, openmetrics},
 };
 
@@ -291,6 +291,10 @@ fn not_allowed(methods: &'static str) -> Response<Bytes> {
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static(methods));
     response
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
+    error::json(status, body).into()
 }
 
 fn error(status: StatusCode, message: &str) -> Response<Bytes> {

@@ -19,19 +19,18 @@ use super::model_settings;
 use crate::{
     downstream::Lifecycle,
     models::{Model, RouteTable},
-    protocol::error,
 };
 
 /// The proxy is ready if it takes new connections. This does not depend on replicas, because
 /// requests are held until there is one.
 pub(super) fn readiness(lifecycle: &Lifecycle) -> Response<Bytes> {
     if lifecycle.is_draining() {
-        return error::json(
+        return super::json(
             StatusCode::SERVICE_UNAVAILABLE,
             &json!({ "status": "draining" }),
         );
     }
-    error::json(StatusCode::OK, &json!({ "status": "ready" }))
+    super::json(StatusCode::OK, &json!({ "status": "ready" }))
 }
 
 /// Counts, replicas and settings of every model, by name.

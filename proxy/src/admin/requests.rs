@@ -8,7 +8,6 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::{Admin, error};
-use crate::protocol::error;
 
 /// Most requests that are listed.
 const MOST: usize = 500;
@@ -27,7 +26,7 @@ pub(super) async fn page(admin: &Admin, name: &str) -> Response<Bytes> {
     };
     let list = admin.live.list(&model, MOST).await;
     let page = json!({ "model": model, "total": list.total, "requests": list.requests });
-    error::json(StatusCode::OK, &page)
+    super::json(StatusCode::OK, &page)
 }
 
 /// Cancels the request with this id.
@@ -37,7 +36,7 @@ pub(super) async fn cancel(admin: &Admin, name: &str, id: &str) -> Response<Byte
     };
     if admin.live.cancel(&model, id).await {
         let answer = json!({ "model": model, "request": id, "cancelled": true });
-        return error::json(StatusCode::OK, &answer);
+        return super::json(StatusCode::OK, &answer);
     }
     let message = format!("{model:?} has no request {id:?} in flight; it may have ended");
     error(StatusCode::NOT_FOUND, &message)

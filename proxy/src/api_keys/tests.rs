@@ -1,9 +1,10 @@
 use std::path::Path;
 
-use http::HeaderMap;
-
 use super::*;
-use crate::{api_keys::worker_keys::WorkerKeys, status::Outcome};
+use crate::{
+    message::HeaderMap,
+    {api_keys::worker_keys::WorkerKeys, status::Outcome},
+};
 
 /// A file of keys. Each key is `key-` and its name.
 fn file(keys: &[(&str, &str)]) -> ApiKeysFile {

@@ -7,12 +7,14 @@ use std::{
     time::SystemTime,
 };
 
-use http::HeaderMap;
 use ring::digest::{SHA256, digest};
 use tailback_config::Sha256;
 
 use super::{ApiKeys, Key, credentials::credentials};
-use crate::{status::KeyRefusal, telemetry::metrics::KeyCounts};
+use crate::{
+    message::HeaderMap,
+    {status::KeyRefusal, telemetry::metrics::KeyCounts},
+};
 
 /// The names of models, without aliases.
 pub(super) type ModelNames = Arc<HashSet<Box<str>>>;

@@ -3,13 +3,15 @@
 use std::{future::Future, rc::Rc, task::Context};
 
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body::Body;
 
 use super::Tunnel;
-use crate::exchange::{
-    StreamState,
-    body::{BodyError, Received},
+use crate::{
+    exchange::{
+        StreamState,
+        body::{BodyError, Received},
+    },
+    message::{Request, Response},
 };
 
 /// Answers requests. One instance serves all workers. It is a type parameter, so that requests pay

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::{Stream as _, stream::FuturesUnordered};
-use http::{HeaderMap, Method, Request, StatusCode, header::EXPECT};
+use http::{Method, StatusCode, header::EXPECT};
 use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
@@ -28,6 +28,7 @@ use crate::{
         body::{BodyForwarder, ForwardError, Received},
     },
     http2::{Http2Limits, Http2Server, Reason, ReceiveStream, SendStream},
+    message::{HeaderMap, Request, Trailers},
     net::{
         Socket, Transport, date,
         keep_alive::{CALLER_SILENCE, Pinger, Silence},
@@ -282,7 +283,7 @@ fn break_off(state: &StreamState, stream: &mut SendStream, reason: Reason) {
             }
             None => (GrpcCode::Unavailable, broke_off()),
         };
-        let mut trailers = HeaderMap::new();
+        let mut trailers = Trailers::new();
         write_status(&mut trailers, status, &message);
         if stream.send_trailers(&trailers).is_ok() {
             return;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use tailback_scaler::{
     clock::Nanos,
     ledger::{InFlight, Ledger},
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     api_keys::KeyUse,
+    message::HeaderMap,
     protocol::{
         api::Route,
         json_follower::Form,

@@ -1,9 +1,9 @@
 //! Decodes the framing of a body (RFC 9112, 6 and 7).
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::HeaderMap;
 
 use super::header_reader::{FieldLines, HeaderReader};
+use crate::message::Trailers;
 
 /// Most bytes of all chunk extensions of a body.
 const EXTENSION_BYTES: u32 = 16 * 1024;
@@ -29,7 +29,7 @@ pub enum DecodedFrame {
     /// Some of its bytes; never empty.
     Data(Bytes),
     /// The trailers, which end it.
-    Trailers(HeaderMap),
+    Trailers(Trailers),
 }
 
 /// What is wrong with a body's framing.
@@ -258,7 +258,7 @@ impl Chunked {
     }
 }
 
-fn parse_trailers(bytes: &[u8]) -> Result<HeaderMap, Malformed> {
+fn parse_trailers(bytes: &[u8]) -> Result<Trailers, Malformed> {
     let mut lines = FieldLines::new();
     let mut reader = HeaderReader::new(bytes);
     let read = reader.fields(TRAILER_FIELDS, &mut lines);
@@ -266,7 +266,7 @@ fn parse_trailers(bytes: &[u8]) -> Result<HeaderMap, Malformed> {
         return Err(Malformed::Trailers);
     }
     let bytes = Bytes::copy_from_slice(bytes);
-    let mut trailers = HeaderMap::with_capacity(lines.len());
+    let mut trailers = Trailers::with_capacity(lines.len());
     for line in lines {
         let (name, value) = line.read(&bytes).ok_or(Malformed::Trailers)?;
         trailers.append(name, value);

@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 
+use crate::message::{HeaderMap, Trailers};
 use http::{
-    HeaderMap, HeaderName,
+    HeaderName,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
         CONTENT_TYPE, HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
@@ -33,7 +34,7 @@ pub(super) fn put_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
 
 /// The names of allowed trailers: those that the header announces (RFC 9110, 6.6.2).
 fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(TRAILER).iter();
+    let values = headers.get_all(TRAILER);
     values
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
@@ -112,7 +113,7 @@ impl Encoding {
     /// Writes the end of the body, with those `trailers` that are allowed. `None`: the header has
     /// announced more bytes.
     #[must_use]
-    pub(super) fn end(&self, trailers: Option<&HeaderMap>, out: &mut Vec<u8>) -> Option<()> {
+    pub(super) fn end(&self, trailers: Option<&Trailers>, out: &mut Vec<u8>) -> Option<()> {
         let names = match self {
             Self::Length(left) => return (*left == 0).then_some(()),
             Self::Chunked(names) => names,

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderName, HeaderValue, Method, Response, uri::Scheme};
+use http::{HeaderName, HeaderValue, Method, uri::Scheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     session::{Http2Limits, Http2Session, Role},
     streams::ReceiveState,
 };
+use crate::message::Response;
 
 /// A replica's connection, which its own task drives.
 #[derive(Debug)]

@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE},
     uri,
 };
 
 use super::hpack::Field;
-use crate::net::digits;
+use crate::{
+    message::{HeaderMap, Request, RequestParts, Response, ResponseParts, Trailers},
+    net::digits,
+};
 
 /// The fields of a header block.
 #[derive(Debug)]
@@ -106,8 +109,8 @@ impl MessageFields {
             || self.status.is_some()
     }
 
-    pub(super) fn into_trailers(self) -> HeaderMap {
-        self.regular
+    pub(super) fn into_trailers(self) -> Trailers {
+        self.regular.into()
     }
 
     /// The request; `None`: it is malformed.
@@ -131,12 +134,13 @@ impl MessageFields {
             // `Uri` has no scheme without a host.
             target.scheme = target.authority.is_some().then_some(scheme);
         }
-        let mut request = Request::new(());
-        *request.method_mut() = method;
-        *request.uri_mut() = Uri::from_parts(target).ok()?;
-        *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = self.regular;
-        Some(request)
+        let parts = RequestParts {
+            method,
+            uri: Uri::from_parts(target).ok()?,
+            version: Version::HTTP_2,
+            headers: self.regular,
+        };
+        Some(Request::from_parts(parts, ()))
     }
 
     /// The response; `None`: it is malformed.
@@ -146,11 +150,13 @@ impl MessageFields {
             || self.authority.is_some()
             || self.path.is_some();
         let status = self.status.filter(|_| !is_request)?;
-        let mut response = Response::new(());
-        *response.status_mut() = status;
-        *response.version_mut() = Version::HTTP_2;
-        *response.headers_mut() = self.regular;
-        Some(response)
+        let parts = ResponseParts {
+            status,
+            version: Version::HTTP_2,
+            headers: self.regular,
+            reason: None,
+        };
+        Some(Response::from_parts(parts, ()))
     }
 }
 

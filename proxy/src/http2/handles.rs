@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use http_body::Frame;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     session::Http2Session,
     streams::{ReceiveState, SendState, StreamKey},
 };
+use crate::message::{HeaderMap, Trailers};
 
 /// A share in a stream. When the last one is dropped, the stream is reset if it has not ended.
 #[derive(Debug)]
@@ -155,7 +156,7 @@ impl SendStream {
     ///
     /// # Errors
     /// If the stream has ended.
-    pub fn send_trailers(&mut self, trailers: &HeaderMap) -> Result<(), Http2Error> {
+    pub fn send_trailers(&mut self, trailers: &Trailers) -> Result<(), Http2Error> {
         (self.0).with(|session, key| session.send_trailers(key, trailers))
     }
 

@@ -2,7 +2,6 @@
 
 use std::task::{Context, Poll, ready};
 
-use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -11,6 +10,7 @@ use super::{
     handles::{Handle, ReceiveStream, SendStream},
     session::{Http2Limits, Role},
 };
+use crate::message::Request;
 
 /// A caller's connection. It runs in one task, with all of its streams.
 #[derive(Debug)]

@@ -6,13 +6,13 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response};
 use slab::Slab;
 
 use super::{
     error::Http2Error,
     window::{InboundWindow, OutboundWindow},
 };
+use crate::message::{Response, Trailers};
 
 /// One stream.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub(super) struct ArrivedBody {
     more: VecDeque<Bytes>,
     /// Small pieces together: each by itself would take many times its length.
     last: BytesMut,
-    pub(super) trailers: Option<Box<HeaderMap>>,
+    pub(super) trailers: Option<Box<Trailers>>,
     /// Bytes in all pieces.
     pub(super) bytes: usize,
 }

@@ -5,7 +5,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderMap, HeaderValue, header::DATE};
+use crate::message::HeaderMap;
+use http::{HeaderValue, header::DATE};
 
 thread_local! {
     /// The last second formatted, since the Unix epoch, and its text.

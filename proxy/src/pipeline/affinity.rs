@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderValue,
     header::{CONTENT_ENCODING, COOKIE},
 };
 use rapidhash::v3::rapidhash_v3;
@@ -16,6 +16,7 @@ use super::upstream_request::UpstreamRequest;
 use crate::{
     admission::balance::{Affinity, Taken, chain},
     exchange::{StreamState, body::BufferReservation},
+    message::HeaderMap,
     models::ModelRef,
     protocol::{error::ProxyError, prompt},
     telemetry::metrics::Preference,
@@ -62,7 +63,7 @@ pub(super) async fn read(
         }
         LoadBalancing::Session(session) => match &session.key {
             SessionKey::Header(name) => {
-                let value = outgoing.headers().get(name);
+                let value = outgoing.headers().get(name.as_str());
                 of_session(value.map(HeaderValue::as_bytes))
             }
             SessionKey::Cookie(name) => of_session(cookie(outgoing.headers(), name)),
@@ -131,7 +132,7 @@ pub(super) fn granted(
 
 /// The value of a cookie (RFC 6265, 4.2.1). Of several, the first.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let lines = headers.get_all(COOKIE).map(HeaderValue::as_bytes);
     let pairs = lines.flat_map(|line| line.split(|&byte| byte == b';'));
     let mut values = pairs.filter_map(|pair| {
         let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;

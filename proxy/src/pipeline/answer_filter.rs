@@ -1,7 +1,6 @@
 //! Reads a replica's response, or replaces parts of it, while it streams to the caller.
 
 use bytes::Bytes;
-use http::Response;
 
 use super::{
     Pipeline,
@@ -10,6 +9,7 @@ use super::{
 };
 use crate::{
     exchange::body::Received,
+    message::Response,
     protocol::{answer_model::AnswerModel, json_follower::Form},
     upstream::ReplicaRef,
 };

@@ -1,11 +1,10 @@
 //! Authentication and authorization: finds the API key of a request, and checks what it may be
 //! used for.
 
-use http::request::Parts;
-
 use crate::{
     api_keys::{Caller, TooMany, remove_credentials},
     exchange::Connection,
+    message::RequestParts,
     models::{Known, RouteTable, WorkerRoutes},
     protocol::{
         api::{Handling, Match, Service},
@@ -21,7 +20,7 @@ use crate::{
 pub(super) fn authenticate(
     table: &WorkerRoutes,
     connection: &Connection,
-    head: &mut Parts,
+    head: &mut RequestParts,
     found: &Match,
 ) -> Result<Caller, ProxyError> {
     let Some(keys) = &table.keys else {
@@ -102,7 +101,7 @@ impl ModelList for AllowedModels<'_> {
 }
 
 /// Whether the request asks about the proxy itself, as load balancers do, which have no key.
-fn needs_no_key(found: &Match, head: &Parts) -> bool {
+fn needs_no_key(found: &Match, head: &RequestParts) -> bool {
     let is_open = match found.handling() {
         Some(Handling::Local(local)) => local.is_open,
         Some(Handling::Service(service)) => *service == Service::Health,

@@ -1,6 +1,6 @@
 //! Which of the header fields that matter to a proxy a message has.
 
-use http::HeaderMap;
+use crate::message::HeaderMap;
 
 /// The fields that a message has, as bits: reading each name once costs less than searching for
 /// each of these fields.

@@ -5,12 +5,13 @@ use std::{
     sync::LazyLock,
 };
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use tailback_config::FairBy;
 
 use crate::{
     admission::{Held, fair_queue::Flow},
     api_keys::KeyUse,
+    message::HeaderMap,
     models::ModelRef,
 };
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 use http_body::Body;
 use tailback_config::RetryCause;
 use tailback_scaler::{clock::Nanos, replica::health::Failure};
@@ -29,6 +29,7 @@ use crate::{
         Exchange, Phase, ReplicaHandle, RequestBodyState, StreamState,
         body::{BufferReservation, Received},
     },
+    message::Response,
     models::{ModelRef, worker},
     overload::Level,
     protocol::error::ProxyError,

@@ -1,7 +1,7 @@
 //! Header fields that the proxy adds, changes and removes.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Version,
+    HeaderName, HeaderValue, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
         TE, TRANSFER_ENCODING, UPGRADE, VIA,
@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::fields::Fields;
 use crate::{
     exchange::{Connection, Scheme},
+    message::HeaderMap,
     net::HttpVersion,
     status::MethodType,
 };
@@ -89,7 +90,7 @@ fn forwarded_for(headers: &mut HeaderMap, present: Fields, peer: &HeaderValue) -
         return peer.clone();
     }
     // The field may have several lines. The last line is the nearest hop's.
-    let so_far = headers.get_all(X_FORWARDED_FOR).iter().cloned();
+    let so_far = headers.get_all(X_FORWARDED_FOR).cloned();
     let so_far = so_far.reduce(|all, line| joined(&all, &line).unwrap_or(line));
     headers.remove(X_FORWARDED_FOR);
     let all = so_far.and_then(|so_far| joined(&so_far, peer));
@@ -114,7 +115,7 @@ fn via(version: HttpVersion) -> HeaderValue {
 
 /// RFC 9113, 8.2.3: HTTP/2 may split this field into lines, HTTP/1.1 must not.
 fn join_cookies(headers: &mut HeaderMap) {
-    let mut cookies = headers.get_all(COOKIE).iter();
+    let mut cookies = headers.get_all(COOKIE);
     if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
         let mut all = first.as_bytes().to_vec();
         for cookie in std::iter::once(second).chain(cookies) {
@@ -146,7 +147,6 @@ pub(super) fn wanted_upgrade(
     };
     let asked = headers
         .get_all(CONNECTION)
-        .iter()
         .any(|value| names(value, "upgrade"));
     (asked && !names(wanted, "h2c")).then(|| wanted.clone())
 }
@@ -168,7 +168,6 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
     if present.has(Fields::CONNECTION) {
         let named: SmallVec<[HeaderName; 4]> = headers
             .get_all(CONNECTION)
-            .iter()
             .filter_map(|value| value.to_str().ok())
             // Most of these values name no field, or one that is removed below anyway.
             .filter(|value| {

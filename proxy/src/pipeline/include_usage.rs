@@ -1,15 +1,12 @@
 //! Asks a replica to report `usage` in a stream where the caller does not ask, if the model's
 //! `includeUsage` is set.
 
-use http::{
-    HeaderMap,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH},
-    request::Parts,
-};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
 use super::{read_model::BodyReader, rename::lengthen};
 use crate::{
     exchange::body::LookError,
+    message::{HeaderMap, RequestParts},
     protocol::{
         ProxyError,
         llm::LlmApi,
@@ -34,7 +31,7 @@ pub(super) fn applies(
 /// Reads the body and, if it asks for a stream without usage, adds the option. A body that is too
 /// long, or exceeds the buffer budget, is forwarded unchanged.
 pub(super) async fn ask(
-    head: &mut Parts,
+    head: &mut RequestParts,
     reader: &mut BodyReader<'_, '_>,
 ) -> Result<(), ProxyError> {
     let length = head.headers.get(CONTENT_LENGTH);

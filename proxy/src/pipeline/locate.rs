@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Method, header::ACCEPT_ENCODING, request::Parts};
+use http::{Method, header::ACCEPT_ENCODING};
 use percent_encoding::percent_decode_str;
 
 use super::{
@@ -22,6 +22,7 @@ use crate::{
         StreamState,
         body::{BufferReservation, PeekableBody},
     },
+    message::{HeaderMap, RequestParts},
     models::{Known, ModelRef, WorkerRoutes},
     net::HttpVersion,
     protocol::{
@@ -60,7 +61,7 @@ pub(super) async fn locate(
     pipeline: &Pipeline,
     table: &WorkerRoutes,
     state: &Rc<StreamState>,
-    (head, fields): (&mut Parts, Fields),
+    (head, fields): (&mut RequestParts, Fields),
     body: &mut PeekableBody,
     reservation: &mut BufferReservation<'_>,
 ) -> Result<Located, ProxyError> {
@@ -210,7 +211,7 @@ pub(super) async fn locate(
 }
 
 /// Normalises the path before it is looked up and forwarded.
-fn normalise(head: &mut Parts) -> Result<(), ProxyError> {
+fn normalise(head: &mut RequestParts) -> Result<(), ProxyError> {
     match api::normal(head.uri.path()) {
         Normal::Already => {}
         Normal::Changed(path) => set_path(head, &path, head.uri.query().map(str::to_owned)),
@@ -222,7 +223,7 @@ fn normalise(head: &mut Parts) -> Result<(), ProxyError> {
 /// Removes the model's name from the beginning of a path, and looks up the rest.
 fn pass_through(
     table: &WorkerRoutes,
-    head: &mut Parts,
+    head: &mut RequestParts,
     found: &mut Match,
 ) -> Result<Known, ProxyError> {
     let path = head.uri.path();
@@ -257,7 +258,7 @@ fn agree(first: &Known, second: &Known) -> Result<(), ProxyError> {
 /// Why the request is refused for every model; `None`: it is not. The decoded path is checked,
 /// too: servers decode paths before they use them, and some treat gRPC like any other HTTP
 /// request.
-fn refusal(found: &Match, head: &Parts, is_named: bool) -> Option<&'static str> {
+fn refusal(found: &Match, head: &RequestParts, is_named: bool) -> Option<&'static str> {
     if let Some(Handling::Refused(why)) = found.handling() {
         return Some(why);
     }
@@ -287,7 +288,7 @@ fn unrouted(found: &Match, path: &str) -> ProxyError {
 fn search(
     pipeline: &Pipeline,
     table: &WorkerRoutes,
-    head: &Parts,
+    head: &RequestParts,
     found: &Match,
     model_in: ModelIn,
     names: &mut Names,

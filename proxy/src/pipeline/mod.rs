@@ -33,9 +33,8 @@ use std::{
 
 use futures_util::FutureExt;
 use http::{
-    HeaderValue, Request, Response, StatusCode, Version,
+    HeaderValue, StatusCode, Version,
     header::{AUTHORIZATION, CONTENT_LENGTH, UPGRADE},
-    response,
 };
 use http_body::Body;
 use metrics::Counter;
@@ -48,6 +47,7 @@ use crate::{
         Connection, Exchange, LiveRequests, RequestBodyState, Scheme, StreamState,
         body::{BufferBudget, PeekableBody, Received},
     },
+    message::{Request, Response, ResponseParts},
     models::{SharedRoutes, StoredResponses, worker},
     net::HttpVersion,
     overload::Overload,
@@ -310,7 +310,7 @@ fn pass_on(
 
 /// On 101, the caller's connection becomes a tunnel once the response is flushed.
 fn switch(
-    mut parts: response::Parts,
+    mut parts: ResponseParts,
     request_id: HeaderValue,
     tunnel: Tunnel,
     state: &Rc<StreamState>,

@@ -4,9 +4,8 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::{
-    HeaderMap, HeaderValue, Method,
+    HeaderValue, Method,
     header::{AUTHORIZATION, HOST},
-    request::Parts,
 };
 use http_body::Body;
 use percent_encoding::percent_decode_str;
@@ -19,6 +18,7 @@ use crate::{
     api_keys::Caller,
     exchange::{RequestBody, body::Received},
     http1::client::RequestHead,
+    message::{HeaderMap, RequestParts},
     models::{ModelRef, WorkerRoutes},
     protocol::model_card::ModelCard,
     status::MethodType,
@@ -40,7 +40,7 @@ pub(super) async fn refresh(
     pipeline: &Pipeline,
     table: &WorkerRoutes,
     caller: &Caller,
-    head: &Parts,
+    head: &RequestParts,
     name: &str,
 ) {
     let now = Nanos::now();
@@ -67,7 +67,7 @@ pub(super) async fn refresh(
 async fn ask(
     pipeline: &Pipeline,
     model: &ModelRef,
-    head: &Parts,
+    head: &RequestParts,
     credentials: Option<&HeaderValue>,
     now: Nanos,
 ) {

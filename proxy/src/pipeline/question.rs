@@ -1,13 +1,16 @@
 //! Requests that ask about a model instead of using it: how they are answered when no replica has
 //! room for them.
 
-use http::{HeaderValue, Method, Response, StatusCode, header::ALLOW, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header::ALLOW};
 
 use super::{Pipeline, rename::Names};
-use crate::protocol::{
-    api::{self, Handling, Match, Probe},
-    error::ProxyError,
-    local_reply::LocalReply,
+use crate::{
+    message::{RequestParts, Response},
+    protocol::{
+        api::{self, Handling, Match, Probe},
+        error::ProxyError,
+        local_reply::LocalReply,
+    },
 };
 
 /// The answer to a probe for which no replica has room.
@@ -40,7 +43,7 @@ impl Otherwise {
 pub(super) fn question(
     pipeline: &Pipeline,
     found: &Match,
-    head: &Parts,
+    head: &RequestParts,
     names: &Names,
 ) -> Option<Otherwise> {
     if head.method == Method::OPTIONS {

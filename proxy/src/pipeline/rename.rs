@@ -4,9 +4,8 @@
 use std::ops::Range;
 
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderValue,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
-    request::Parts,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tailback_config::{Replication, ResponseModel, path_segment};
@@ -14,6 +13,7 @@ use tailback_config::{Replication, ResponseModel, path_segment};
 use super::read_model::BodyReader;
 use crate::{
     exchange::body::PeekableBody,
+    message::{HeaderMap, RequestParts},
     models::{Known, WorkerRoutes},
     protocol::{
         api::{Match, ModelIn},
@@ -57,7 +57,7 @@ impl Names {
 /// Replaces the names of `known` in the request, if its replicas know another name.
 pub(super) async fn rename(
     table: &WorkerRoutes,
-    head: &mut Parts,
+    head: &mut RequestParts,
     found: &Match,
     reader: &mut BodyReader<'_, '_>,
     known: Known,
@@ -94,7 +94,7 @@ pub(super) async fn rename(
 
 /// The model that the body names, if the header names one already.
 async fn read_other(
-    head: &Parts,
+    head: &RequestParts,
     found: &Match,
     reader: &mut BodyReader<'_, '_>,
 ) -> Result<Option<(Format, Found)>, ProxyError> {
@@ -117,7 +117,7 @@ async fn read_other(
 
 /// Replaces the name `found` in the body by `name`.
 fn in_body(
-    head: &mut Parts,
+    head: &mut RequestParts,
     body: &mut PeekableBody,
     format: Format,
     found: &Found,
@@ -155,7 +155,7 @@ pub(super) fn lengthen(headers: &mut HeaderMap, grown: i64) {
 }
 
 /// Replaces the names in header, path and query by `name`.
-fn in_head(head: &mut Parts, names: &Names, name: &str) {
+fn in_head(head: &mut RequestParts, names: &Names, name: &str) {
     if head.headers.contains_key(MODEL_HEADER)
         && let Ok(value) = HeaderValue::from_bytes(name.as_bytes())
     {
@@ -177,7 +177,7 @@ fn in_head(head: &mut Parts, names: &Names, name: &str) {
 }
 
 /// Sets the path and query of a request.
-pub(super) fn set_path(head: &mut Parts, path: &str, query: Option<String>) {
+pub(super) fn set_path(head: &mut RequestParts, path: &str, query: Option<String>) {
     let target = match query {
         Some(query) => [path, "?", &query].concat(),
         None => path.to_owned(),

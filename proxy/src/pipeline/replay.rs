@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
-use http::{Method, Response};
+use http::Method;
 use tailback_config::{Retry, RetryCause};
 use tailback_scaler::clock::Nanos;
 
 use crate::{
     admission::RetryBudget,
+    message::Response,
     status::{GrpcCode, MethodType},
 };
 
@@ -199,11 +200,11 @@ mod tests {
     #[test]
     fn causes_follow_from_the_status_and_for_grpc_from_the_header_of_a_response_without_messages() {
         let cause = |status: u16, grpc: Option<&str>, api| {
-            let mut response = Response::builder().status(status);
+            let mut response = http::Response::builder().status(status);
             if let Some(grpc) = grpc {
                 response = response.header("grpc-status", grpc);
             }
-            cause_of(&response.body(()).unwrap(), api)
+            cause_of(&response.body(()).unwrap().into(), api)
         };
         let rest = MethodType::Rest;
         assert_eq!(cause(503, None, rest), Some(RetryCause::ServiceUnavailable));

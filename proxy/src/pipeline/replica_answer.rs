@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
+use http::{StatusCode, header::RETRY_AFTER};
 use tailback_scaler::replica::health::Failure;
 
 use crate::{
     exchange::ReplicaHandle,
+    message::{HeaderMap, Response},
     status::{GrpcCode, MethodType},
     upstream::ReplicaRef,
 };
@@ -91,11 +92,11 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, fields: &[(&str, &str)], method: MethodType) -> ReplicaAnswer {
-        let mut response = Response::builder().status(status);
+        let mut response = http::Response::builder().status(status);
         for (name, value) in fields {
             response = response.header(*name, *value);
         }
-        ReplicaAnswer::of(&response.body(()).unwrap(), method)
+        ReplicaAnswer::of(&response.body(()).unwrap().into(), method)
     }
 
     #[test]

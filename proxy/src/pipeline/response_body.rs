@@ -7,7 +7,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tailback_scaler::replica::health::Failure;
 
@@ -19,6 +18,7 @@ use crate::{
         body::{BodyError, Received},
     },
     http2::{Http2Error, Reason},
+    message::Trailers,
     net::HttpVersion,
     status::{GrpcCode, Outcome},
     upstream::PooledConnection,
@@ -49,7 +49,7 @@ pub struct ResponseBody {
 #[derive(Debug)]
 enum ResponseContent {
     /// A reply of the proxy, with its trailers if any.
-    Local(Option<Bytes>, Option<HeaderMap>),
+    Local(Option<Bytes>, Option<Trailers>),
     /// The response of a gRPC service that the proxy implements.
     Service(tonic::body::Body),
     /// A replica's response, and the filter that processes it.
@@ -61,7 +61,7 @@ impl ResponseBody {
     #[must_use]
     pub fn local(
         bytes: Bytes,
-        trailers: Option<HeaderMap>,
+        trailers: Option<Trailers>,
         exchange: Option<Exchange>,
         state: Rc<StreamState>,
     ) -> Self {
@@ -187,7 +187,7 @@ impl ResponseBody {
             && let Some(trailers) = frame.trailers_ref()
             && let Some(exchange) = &mut self.exchange
         {
-            let code = GrpcCode::of(trailers);
+            let code = GrpcCode::of_trailers(trailers);
             exchange.answered(code);
             if let Some(pooled) = &self.pooled {
                 ReplicaAnswer::of_code(code).note(pooled.replica());

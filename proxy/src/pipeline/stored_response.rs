@@ -4,13 +4,13 @@
 use std::{borrow::Cow, fmt, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use tailback_scaler::replica::ReplicaId;
 
 use super::{Pipeline, read_model::BodyReader};
 use crate::{
     exchange::{StreamState, body::LookError},
+    message::HeaderMap,
     models::{ModelRef, ResponseLocation, StoredResponses},
     protocol::{
         error::ProxyError,

@@ -4,7 +4,7 @@
 use std::{future::pending, rc::Rc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Uri, header::HOST, request::Parts};
+use http::{HeaderValue, Method, Uri, header::HOST};
 use http_body::Body;
 use tailback_config::HostHeader;
 
@@ -18,6 +18,7 @@ use crate::{
         body::{BufferReservation, LookError, PeekableBody},
     },
     http1::client::RequestHead,
+    message::{HeaderMap, RequestParts},
     net::HttpVersion,
     protocol::error::ProxyError,
     status::MethodType,
@@ -62,7 +63,7 @@ pub(super) struct UpstreamRequest {
 
 impl UpstreamRequest {
     pub(super) fn new(
-        (head, fields): (Parts, Fields),
+        (head, fields): (RequestParts, Fields),
         body: PeekableBody,
         state: &StreamState,
         may_wait: bool,

@@ -4,16 +4,18 @@
 use std::net::Ipv6Addr;
 
 use http::{
-    HeaderMap, Method, Version,
+    Method, Version,
     header::{HOST, TRANSFER_ENCODING},
-    request::Parts,
 };
 
 use super::fields::Fields;
-use crate::protocol::error::ProxyError;
+use crate::{
+    message::{HeaderMap, RequestParts},
+    protocol::error::ProxyError,
+};
 
 /// Checks the head of a request, other than its path.
-pub(super) fn check(head: &Parts, fields: Fields) -> Result<(), ProxyError> {
+pub(super) fn check(head: &RequestParts, fields: Fields) -> Result<(), ProxyError> {
     if head.uri.path() == "*" && head.method != Method::OPTIONS {
         return Err(ProxyError::BadTarget);
     }
@@ -23,7 +25,7 @@ pub(super) fn check(head: &Parts, fields: Fields) -> Result<(), ProxyError> {
 
 /// RFC 9112, 3.2: HTTP/1.1 requires exactly one Host. RFC 9113, 8.3.1: in HTTP/2, Host must not
 /// differ from `:authority`, and one of the two suffices.
-fn check_host(head: &Parts, fields: Fields) -> Result<(), ProxyError> {
+fn check_host(head: &RequestParts, fields: Fields) -> Result<(), ProxyError> {
     if fields.has_several(Fields::HOST) {
         return Err(ProxyError::BadHost);
     }
@@ -132,7 +134,7 @@ fn check_framing(headers: &HeaderMap, fields: Fields) -> Result<(), ProxyError> 
     if !fields.has(Fields::TRANSFER_ENCODING) {
         return Ok(());
     }
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut codings = headers.get_all(TRANSFER_ENCODING);
     match (codings.next(), codings.next()) {
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err(ProxyError::TransferCoding),

@@ -2,9 +2,10 @@
 //! proxy answers preflights for all replicas. Credentials that browsers add themselves, such as
 //! cookies, are not allowed; `Authorization` is an ordinary header field here.
 
+use crate::message::{HeaderMap, Response};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    HeaderValue, Method, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,

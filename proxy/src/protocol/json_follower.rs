@@ -4,10 +4,8 @@
 //! A streamed response is a sequence of objects: one in the data of each server-sent event, or one
 //! on each line.
 
-use http::{
-    HeaderMap,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
-};
+use crate::message::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use memchr::{memchr, memchr2};
 
 /// The keys that lead to a value, from the outer object.

@@ -3,9 +3,9 @@
 use std::{sync::LazyLock, time::SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
 
 use super::model_card::ModelCard;
+use crate::message::{Response, Trailers};
 
 /// The served models, as local replies need them.
 pub trait ModelList {
@@ -35,7 +35,7 @@ pub struct LocalReply {
     /// Head and body.
     pub response: Response<Bytes>,
     /// The trailers, for gRPC.
-    pub trailers: Option<HeaderMap>,
+    pub trailers: Option<Trailers>,
 }
 
 impl From<Response<Bytes>> for LocalReply {

@@ -6,15 +6,18 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
-use crate::protocol::{
-    api::ModelIn,
-    error::ProxyError,
-    peek::{
-        BodyScanner, Decoder, Fault, Json, MessageCoding, Multipart, Scanner, has_other_charset,
+use crate::{
+    message::HeaderMap,
+    protocol::{
+        api::ModelIn,
+        error::ProxyError,
+        peek::{
+            BodyScanner, Decoder, Fault, Json, MessageCoding, Multipart, Scanner, has_other_charset,
+        },
     },
 };
 
@@ -29,7 +32,7 @@ const PARAMETER: &str = "model";
 /// # Errors
 /// If the header does not hold exactly one name.
 pub fn in_header(headers: &HeaderMap) -> Result<Option<&str>, ProxyError> {
-    let mut named = headers.get_all(MODEL_HEADER).iter();
+    let mut named = headers.get_all(MODEL_HEADER);
     let Some(first) = named.next() else {
         return Ok(None);
     };
@@ -51,7 +54,7 @@ pub fn in_header(headers: &HeaderMap) -> Result<Option<&str>, ProxyError> {
 pub fn in_body(model_in: ModelIn, headers: &HeaderMap) -> Result<Option<BodyScanner>, Fault> {
     Ok(match model_in {
         ModelIn::Body => {
-            let mut types = headers.get_all(CONTENT_TYPE).iter();
+            let mut types = headers.get_all(CONTENT_TYPE);
             let content_type = types.next().map_or(&b""[..], HeaderValue::as_bytes);
             if types.any(|other| other.as_bytes() != content_type)
                 || has_other_charset(content_type)

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use crate::message::{HeaderMap, Trailers};
+use http::{HeaderName, HeaderValue};
 
 /// The field with the code.
 pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -55,12 +56,21 @@ impl GrpcCode {
         Self::Unauthenticated,
     ];
 
-    /// The code in these trailers, or in the header of a response without a body. A missing or
-    /// unknown code is `Unknown`, as the protocol says.
+    /// The code in the header of a response without a body. A missing or unknown code is `Unknown`, as
+    /// the protocol says.
     #[must_use]
     pub fn of(fields: &HeaderMap) -> Self {
-        fields
-            .get(GRPC_STATUS)
+        Self::of_value(fields.get(GRPC_STATUS))
+    }
+
+    /// The code in these trailers.
+    #[must_use]
+    pub fn of_trailers(trailers: &Trailers) -> Self {
+        Self::of_value(trailers.get(GRPC_STATUS))
+    }
+
+    fn of_value(value: Option<&HeaderValue>) -> Self {
+        value
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
             .and_then(|number| Self::ALL.get(number).copied())
             .unwrap_or(Self::Unknown)
@@ -98,12 +108,16 @@ impl GrpcCode {
 }
 
 /// Writes a status into trailers, or into the header of a response without a body.
-pub fn write_status(fields: &mut HeaderMap, code: GrpcCode, message: &str) {
-    fields.insert(GRPC_STATUS, HeaderValue::from(code as u16));
+pub fn write_status(
+    fields: &mut impl Extend<(HeaderName, HeaderValue)>,
+    code: GrpcCode,
+    message: &str,
+) {
+    fields.extend([(GRPC_STATUS, HeaderValue::from(code as u16))]);
     if !message.is_empty()
         && let Ok(message) = HeaderValue::try_from(percent_encoded(message))
     {
-        fields.insert(GRPC_MESSAGE, message);
+        fields.extend([(GRPC_MESSAGE, message)]);
     }
 }
 

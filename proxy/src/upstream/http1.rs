@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use http::Response;
 use tailback_config::Limits;
 use tailback_scaler::clock::Nanos;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,6 +20,7 @@ use super::{
 use crate::{
     exchange::{RequestBody, body::Received},
     http1::client::{Http1Connection, RequestHead, ResponseError, response::HeadError},
+    message::Response,
     net::{Socket, Transport},
 };
 

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderName, HeaderValue, Response, header::HOST, uri::Scheme};
+use http::{HeaderName, HeaderValue, header::HOST, uri::Scheme};
 use http_body::Body;
 use send_wrapper::SendWrapper;
 use tailback_config::Limits;
@@ -27,6 +27,7 @@ use crate::{
     },
     http1::client::RequestHead,
     http2::{Http2Client, Http2Error, Http2Limits, Http2RequestHead, Http2Sender, Reason},
+    message::Response,
     net::{
         Socket, Transport,
         keep_alive::{Pinger, REPLICA_SILENCE, Silence},

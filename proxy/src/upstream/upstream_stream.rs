@@ -3,12 +3,13 @@
 use std::task::Context;
 
 use futures_util::future::Either;
-use http::{Response, uri::Scheme};
+use http::uri::Scheme;
 
 use super::{http1::Http1, http2::Http2, send_error::SendError};
 use crate::{
     exchange::{RequestBody, body::Received},
     http1::client::RequestHead,
+    message::Response,
 };
 
 /// Sends one request.

@@ -9,7 +9,6 @@ mod watch;
 use std::{future::poll_fn, rc::Rc, task::Poll};
 
 use bytes::Bytes;
-use http::Request;
 use pingora::server::ShutdownWatch;
 use tailback_scaler::clock::Nanos;
 use tokio::{
@@ -25,6 +24,7 @@ use crate::{
         Http1Body,
         server::{self, RequestHeadError, ServerLimits},
     },
+    message::Request,
     net::{Socket, Transport},
 };
 

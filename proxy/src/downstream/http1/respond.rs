@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, StatusCode, Version};
+use http::{StatusCode, Version};
 
 use super::{
     Next, ServerConnection,
@@ -20,6 +20,7 @@ use crate::{
         Http1Body,
         server::{DeliveryError, Read},
     },
+    message::{Request, Response},
     protocol::cors,
 };
 

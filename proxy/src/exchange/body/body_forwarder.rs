@@ -6,10 +6,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::Body;
 
-use crate::http2::SendStream;
+use crate::{http2::SendStream, message::Trailers};
 
 /// Sends `body` on `stream`. When it is done, the bytes may still be in the connection's buffer.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ enum Next {
     /// The end of the stream.
     End,
     /// Trailers, which end the stream.
-    Trailers(HeaderMap),
+    Trailers(Trailers),
     /// Nothing: everything was sent.
     Done,
 }

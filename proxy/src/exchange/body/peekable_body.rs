@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::HeaderMap as Trailers;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{BodyError, BufferReservation, LookError, Received, pieces::Pieces};
@@ -26,7 +26,7 @@ pub struct PeekableBody {
 struct LookAhead {
     /// Pieces that were read ahead and are not forwarded yet.
     read: Pieces,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Trailers>,
     sent: Sent,
     /// Checks that the rest of the body keeps the rules on which routing by its beginning relied.
     watch: Option<BodyScanner>,
@@ -44,7 +44,7 @@ struct Rewriting {
     again: Pieces,
     /// Whether the original body has ended, with these trailers.
     ended: bool,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Trailers>,
 }
 
 /// Pieces that were forwarded, kept for a retry.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::Method;
 use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -16,13 +16,16 @@ use super::{
     request::{RequestHead, write_head},
     response::{self, Head, HeadError},
 };
-use crate::http1::{
-    Http1Body, Http1BodyError,
-    body::FrameBuffer,
-    decoder::{BodyDecoder, DecodedFrame},
-    encoding::Encoding,
-    input::Input,
-    outbox::Outbox,
+use crate::{
+    http1::{
+        Http1Body, Http1BodyError,
+        body::FrameBuffer,
+        decoder::{BodyDecoder, DecodedFrame},
+        encoding::Encoding,
+        input::Input,
+        outbox::Outbox,
+    },
+    message::Response,
 };
 
 /// A connection to a replica. It serves one request at a time.

@@ -1,14 +1,17 @@
 //! Writes the header of a request (RFC 9112, 3 and 6).
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
+    HeaderName, HeaderValue, Method,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
 };
 use http_body::Body;
 
-use crate::http1::{
-    encoding::{Encoding, put_field},
-    outbox::SMALL,
+use crate::{
+    http1::{
+        encoding::{Encoding, put_field},
+        outbox::SMALL,
+    },
+    message::HeaderMap,
 };
 
 /// The header of a request. It is borrowed, so that the request can be sent again.
@@ -144,7 +147,7 @@ mod tests {
         encoding.before(26, &mut out).unwrap();
         out.extend_from_slice(encoding.behind());
         let trailers = headers(&[("x-sum", "1"), ("x-other", "2"), ("content-length", "3")]);
-        encoding.end(Some(&trailers), &mut out).unwrap();
+        encoding.end(Some(&trailers.into()), &mut out).unwrap();
         assert_eq!(out, b"1a\r\n\r\n0\r\nx-sum: 1\r\n\r\n");
     }
 }

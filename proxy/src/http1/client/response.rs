@@ -2,16 +2,19 @@
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
+    HeaderValue, Method, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use hyper::ext::ReasonPhrase;
 
 use super::framing::{Coding, Hop, Length, framing};
-use crate::http1::{
-    decoder::Framing,
-    header_reader::{FieldLine, FieldLines, HeaderReader, Range, Stop},
-    tokens::tokens,
+use crate::{
+    http1::{
+        decoder::Framing,
+        header_reader::{FieldLine, FieldLines, HeaderReader, Range, Stop},
+        tokens::tokens,
+    },
+    message::{HeaderMap, Response, ResponseParts},
 };
 
 /// Most bytes in the header of an answer.
@@ -20,8 +23,7 @@ pub(super) const HEAD_BYTES: usize = 400 * 1024;
 /// The header of an answer.
 #[derive(Debug)]
 pub struct Head {
-    /// Status, version and fields. The reason phrase is an extension if it is not the standard
-    /// one.
+    /// Status, version, fields, and the reason phrase if it is not the standard one.
     pub response: Response<()>,
     /// How the body ends.
     pub framing: Framing,
@@ -91,18 +93,17 @@ fn parse_one(
     let reason = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok());
     let head = bytes.split_to(length).freeze();
 
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    *response.version_mut() = version;
-    if let Some(reason) = reason {
-        response.extensions_mut().insert(reason);
-    }
     let (headers, hop) = headers(&head, &fields, version)?;
-    *response.headers_mut() = headers;
+    let response = ResponseParts {
+        status,
+        version,
+        headers,
+        reason,
+    };
     let (framing, is_upgrade) =
         framing(status, method, version, hop).ok_or(HeadError::Malformed)?;
     Ok(Some(Head {
-        response,
+        response: Response::from_parts(response, ()),
         framing,
         keep_alive: hop.keep_alive && !is_upgrade,
         is_upgrade,
@@ -127,8 +128,7 @@ fn headers(
     version: Version,
 ) -> Result<(HeaderMap, Hop), HeadError> {
     // With room for what a proxy adds.
-    let mut headers =
-        HeaderMap::try_with_capacity(fields.len() + 2).map_err(|_| HeadError::TooLarge)?;
+    let mut headers = HeaderMap::with_capacity(fields.len() + 2);
     let mut hop = Hop {
         keep_alive: version == Version::HTTP_11,
         coding: Coding::None,
@@ -267,7 +267,7 @@ mod tests {
             let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
             let head = parse(&mut BytesMut::from(&text[..]), &method, 100).unwrap();
             let headers = head.unwrap().response.into_parts().0.headers;
-            let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+            let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).collect();
             assert_eq!(lengths, ["3"], "{fields}");
         }
     }
@@ -280,9 +280,9 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(head.response.status(), 201);
-        let reason = head.response.extensions().get::<ReasonPhrase>().unwrap();
-        assert_eq!(reason.as_bytes(), b"Fine");
-        assert!(head.response.headers().is_empty());
+        let parts = head.response.into_parts().0;
+        assert_eq!(parts.reason.unwrap().as_bytes(), b"Fine");
+        assert!(parts.headers.is_empty());
         let switched = read("HTTP/1.1 101 Switching Protocols\r\n\r\nabc")
             .unwrap()
             .unwrap();

@@ -7,7 +7,7 @@ fn decode(
     framing: Framing,
     input: &[u8],
     size: usize,
-) -> Result<(Vec<u8>, Option<HeaderMap>, bool), Malformed> {
+) -> Result<(Vec<u8>, Option<Trailers>, bool), Malformed> {
     let (mut decoder, mut bytes) = (BodyDecoder::new(framing), BytesMut::new());
     let (mut data, mut trailers) = (Vec::new(), None);
     for piece in input.chunks(size) {

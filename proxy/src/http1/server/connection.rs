@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Version, response::Parts};
+use http::{Method, StatusCode, Version};
 use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -16,11 +16,14 @@ use super::{
     response::Asked,
     writer::{DeliveryError, ResponseWriter},
 };
-use crate::http1::{
-    Http1Body, Http1BodyError,
-    body::FrameBuffer,
-    decoder::{BodyDecoder, DecodedFrame, Framing, Malformed},
-    input::Input,
+use crate::{
+    http1::{
+        Http1Body, Http1BodyError,
+        body::FrameBuffer,
+        decoder::{BodyDecoder, DecodedFrame, Framing, Malformed},
+        input::Input,
+    },
+    message::{Request, ResponseParts},
 };
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -273,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
 
     /// Begins to send a response, which [`poll_send`](Self::poll_send) continues. Returns whether
     /// there is a body to send.
-    pub fn begin<B: Body>(&mut self, head: &Parts, body: &B, cx: &mut Context<'_>) -> bool {
+    pub fn begin<B: Body>(&mut self, head: &ResponseParts, body: &B, cx: &mut Context<'_>) -> bool {
         if !self.is_read(cx) {
             self.keep_alive = false;
         }

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, Method, Request, StatusCode, Uri, Version,
+    Method, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING},
 };
 
@@ -12,6 +12,7 @@ use crate::{
         header_reader::{FieldLine, FieldLines, HeaderReader, Range, Stop},
         tokens::{has_token, tokens},
     },
+    message::{HeaderMap, Request, RequestParts},
     net::digits,
 };
 
@@ -90,20 +91,27 @@ pub fn parse(
         Err(Stop::FirstLine) => return Err(RequestHeadError::RequestLine),
     };
     let length = reader.position();
-    if target.of(bytes).len() > TARGET_BYTES {
+    let text = target.of(bytes);
+    if text.len() > TARGET_BYTES {
         return Err(RequestHeadError::TargetTooLong);
+    }
+    // `Uri` drops a fragment, whatever is in it.
+    if !text.is_ascii() && std::str::from_utf8(text).is_err() {
+        return Err(RequestHeadError::RequestLine);
     }
     let method = Method::from_bytes(method.of(bytes)).map_err(|_| RequestHeadError::RequestLine)?;
     let head = bytes.split_to(length).freeze();
 
     let uri = Uri::from_maybe_shared(target.slice(&head));
-    let mut request = Request::new(());
-    *request.method_mut() = method;
-    *request.uri_mut() = uri.map_err(|_| RequestHeadError::RequestLine)?;
-    *request.version_mut() = version;
-    let hop = read_fields(&head, &fields, version, request.headers_mut())?;
+    let mut request = RequestParts {
+        method,
+        uri: uri.map_err(|_| RequestHeadError::RequestLine)?,
+        version,
+        headers: HeaderMap::with_capacity(fields.len()),
+    };
+    let hop = read_fields(&head, &fields, version, &mut request.headers)?;
     Ok(Some(IncomingHead {
-        request,
+        request: Request::from_parts(request, ()),
         framing: match hop.length {
             _ if hop.coding == Coding::Chunked => Framing::Chunked,
             length => Framing::Length(length.unwrap_or(0)),
@@ -161,8 +169,6 @@ fn read_fields(
         takes_trailers: false,
     };
     let mut closes = false;
-    let room = headers.try_reserve(fields.len());
-    room.map_err(|_| RequestHeadError::TooLarge)?;
     for field in fields {
         let (name, value) = field.read(head).ok_or(RequestHeadError::Field)?;
         if name == CONTENT_LENGTH {

@@ -3,10 +3,8 @@
 use http::{
     Method, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING},
-    response::Parts,
 };
 use http_body::Body;
-use hyper::ext::ReasonPhrase;
 
 use crate::{
     http1::{
@@ -14,6 +12,7 @@ use crate::{
         outbox::SMALL,
         tokens::has_token,
     },
+    message::ResponseParts,
     net::date,
 };
 
@@ -37,7 +36,7 @@ pub(super) struct Begun {
 /// Writes `head`, for a response with `body`, to `out`. `keep_alive`: whether the connection may
 /// serve another request afterwards.
 pub(super) fn write_head<B: Body>(
-    head: &Parts,
+    head: &ResponseParts,
     body: &B,
     asked: Asked,
     keep_alive: bool,
@@ -107,8 +106,8 @@ pub(super) fn write_head<B: Body>(
     }
 }
 
-fn write_status(head: &Parts, version: Version, out: &mut Vec<u8>) {
-    let custom = head.extensions.get::<ReasonPhrase>();
+fn write_status(head: &ResponseParts, version: Version, out: &mut Vec<u8>) {
+    let custom = head.reason.as_ref();
     if head.status == StatusCode::OK && version == Version::HTTP_11 && custom.is_none() {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         return;

@@ -7,15 +7,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Response, StatusCode, Version, header::CONTENT_TYPE, response::Parts,
-};
+use http::{HeaderValue, Method, StatusCode, Version, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::Full;
 use tokio::io::AsyncWrite;
 
 use super::response::{Asked, write_head};
-use crate::http1::{encoding::Encoding, outbox::Outbox};
+use crate::{
+    http1::{encoding::Encoding, outbox::Outbox},
+    message::{Response, ResponseParts},
+};
 
 /// The output of a connection to a caller.
 #[derive(Debug, Default)]
@@ -74,7 +75,7 @@ impl ResponseWriter {
     /// Begins a response. Returns whether the connection may serve another request afterwards.
     pub(super) fn begin<B: Body>(
         &mut self,
-        head: &Parts,
+        head: &ResponseParts,
         body: &B,
         asked: Asked,
         keep_alive: bool,

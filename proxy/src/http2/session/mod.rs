@@ -2,6 +2,8 @@
 //!
 //! It is shared by the connection and the handles of its streams, all on one thread.
 
+use crate::message::Request;
+
 mod go_away;
 mod header_block;
 mod receive;
@@ -12,7 +14,6 @@ mod tests;
 use std::{collections::VecDeque, task::Context};
 
 use bytes::Bytes;
-use http::Request;
 
 use self::{go_away::GoAway, header_block::HeaderBlock};
 use super::{

@@ -3,14 +3,16 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use super::{ENOUGH, Http2Session};
-use crate::http2::{
-    error::Http2Error,
-    frame::{self, END_STREAM, MOST},
-    hpack::HeaderEncoder,
-    streams::{SendState, StreamKey},
+use crate::{
+    http2::{
+        error::Http2Error,
+        frame::{self, END_STREAM, MOST},
+        hpack::HeaderEncoder,
+        streams::{SendState, StreamKey},
+    },
+    message::Trailers,
 };
 
 impl Http2Session {
@@ -49,7 +51,7 @@ impl Http2Session {
     pub(in crate::http2) fn send_trailers(
         &mut self,
         key: StreamKey,
-        trailers: &HeaderMap,
+        trailers: &Trailers,
     ) -> Result<(), Http2Error> {
         self.send_block(key, true, |encoder, out| {
             for (name, value) in trailers {

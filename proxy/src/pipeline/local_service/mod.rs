@@ -10,7 +10,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use send_wrapper::SendWrapper;
 use tonic::{Status, body::Body as Answer, codegen};
@@ -26,6 +25,7 @@ use crate::{
         body::{BodyError, PeekableBody},
     },
     limits::RequestLimits,
+    message::{Request, RequestParts, Response},
     models::Known,
     protocol::{api::Service, grpc::INFERENCE},
 };
@@ -39,7 +39,7 @@ pub(super) async fn answer(
     service: Service,
     about: Option<Known>,
     caller: &Caller,
-    head: Parts,
+    head: RequestParts,
     body: PeekableBody,
 ) -> Response<Answer> {
     let request = Request::from_parts(head, OneThread(SendWrapper::new(body)));
@@ -82,15 +82,21 @@ fn services() -> Builder<'static> {
 
 /// Not reachable: a test checks that the descriptors are well-formed.
 fn no_descriptors() -> Response<Answer> {
-    Status::internal("the descriptors of services cannot be read").into_http()
+    Status::internal("the descriptors of services cannot be read")
+        .into_http()
+        .into()
 }
 
 async fn call<S>(mut server: S, request: Request<OneThread>) -> Response<Answer>
 where
-    S: codegen::Service<Request<OneThread>, Response = Response<Answer>, Error = Infallible>,
+    S: codegen::Service<
+            http::Request<OneThread>,
+            Response = http::Response<Answer>,
+            Error = Infallible,
+        >,
 {
-    match server.call(request).await {
-        Ok(response) => response,
+    match server.call(request.into()).await {
+        Ok(response) => response.into(),
         Err(never) => match never {},
     }
 }

@@ -1,7 +1,7 @@
 //! Anthropic's Messages API, as vLLM, llama.cpp, Ollama and SGLang serve it.
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
@@ -15,11 +15,14 @@ use super::{
         Route,
     },
 };
-use crate::protocol::{
-    ProxyError,
-    error::json,
-    llm::LlmApi,
-    local_reply::{ModelList, all_names, started_at},
+use crate::{
+    message::Response,
+    protocol::{
+        ProxyError,
+        error::json,
+        llm::LlmApi,
+        local_reply::{ModelList, all_names, started_at},
+    },
 };
 
 /// Anthropic's Messages API.

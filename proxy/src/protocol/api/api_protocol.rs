@@ -3,10 +3,12 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::Response;
 
 use super::route::Route;
-use crate::{protocol::ProxyError, status::MethodType};
+use crate::{
+    message::Response,
+    {protocol::ProxyError, status::MethodType},
+};
 
 /// An API that inference clients speak.
 pub trait ApiProtocol: fmt::Debug + Sync {

@@ -3,7 +3,7 @@
 //! more methods), and all other services.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header::CONTENT_TYPE};
+use http::{HeaderValue, header::CONTENT_TYPE};
 use serde_json::json;
 
 use super::{
@@ -20,6 +20,7 @@ use super::{
     },
 };
 use crate::{
+    message::Response,
     protocol::{
         ProxyError, grpc,
         local_reply::{LocalReply, ModelList, own_names},

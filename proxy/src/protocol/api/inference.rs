@@ -2,7 +2,7 @@
 //! belong to no other API.
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
@@ -16,11 +16,14 @@ use super::{
         Probe, Route,
     },
 };
-use crate::protocol::{
-    ProxyError,
-    error::json,
-    llm::LlmApi,
-    local_reply::{LocalReply, ModelList, own_names},
+use crate::{
+    message::Response,
+    protocol::{
+        ProxyError,
+        error::json,
+        llm::LlmApi,
+        local_reply::{LocalReply, ModelList, own_names},
+    },
 };
 
 /// The Open Inference Protocol over REST, and requests of no known API.

@@ -1,7 +1,6 @@
 //! KServe V1, which is TensorFlow Serving's protocol. Its paths resemble those of OpenAI's models.
 
 use bytes::Bytes;
-use http::Response;
 use serde_json::json;
 
 use super::{
@@ -9,7 +8,7 @@ use super::{
     pattern::Pattern::Between,
     route::{Handling::Inference, Methods::Post, ModelIn::Path, Route},
 };
-use crate::protocol::ProxyError;
+use crate::{message::Response, protocol::ProxyError};
 
 /// KServe V1 and TensorFlow Serving.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::LazyLock};
 
-use http::{HeaderMap, Method, header::CONTENT_TYPE};
+use http::{Method, header::CONTENT_TYPE};
 
 use super::{
     Api,
@@ -16,6 +16,7 @@ use super::{
     route::{Handling, Route},
     tgi::Tgi,
 };
+use crate::message::HeaderMap;
 
 /// All APIs. Errors of requests that match no row have the form of the first one, or in gRPC that
 /// of gRPC.

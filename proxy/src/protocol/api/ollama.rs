@@ -1,7 +1,7 @@
 //! Ollama's own API.
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
@@ -16,11 +16,14 @@ use super::{
         Probe, Route,
     },
 };
-use crate::protocol::{
-    ProxyError,
-    error::json,
-    llm::LlmApi,
-    local_reply::{ModelList, all_names, own_names, started_at},
+use crate::{
+    message::Response,
+    protocol::{
+        ProxyError,
+        error::json,
+        llm::LlmApi,
+        local_reply::{ModelList, all_names, own_names, started_at},
+    },
 };
 
 /// Ollama's own API.

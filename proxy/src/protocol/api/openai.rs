@@ -3,7 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
@@ -19,11 +19,14 @@ use super::{
         Route,
     },
 };
-use crate::protocol::{
-    ProxyError,
-    error::json,
-    llm::LlmApi,
-    local_reply::{LocalReply, ModelList, all_names, started_at},
+use crate::{
+    message::Response,
+    protocol::{
+        ProxyError,
+        error::json,
+        llm::LlmApi,
+        local_reply::{LocalReply, ModelList, all_names, started_at},
+    },
 };
 
 /// OpenAI's API.

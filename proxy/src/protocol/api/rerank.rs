@@ -2,7 +2,6 @@
 //! servers. Cohere and Jina introduced these requests. Errors have OpenAI's form.
 
 use bytes::Bytes;
-use http::Response;
 
 use super::{
     ApiProtocol,
@@ -10,7 +9,7 @@ use super::{
     pattern::Pattern::Is,
     route::{Handling::Inference, Methods::Post, ModelIn::Body, Route},
 };
-use crate::protocol::ProxyError;
+use crate::{message::Response, protocol::ProxyError};
 
 /// Reranking, scoring, pooling and tokenizing.
 #[derive(Debug)]

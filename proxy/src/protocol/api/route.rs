@@ -2,13 +2,16 @@
 
 use std::fmt;
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::pattern::Pattern;
-use crate::protocol::{
-    ProxyError,
-    llm::LlmApi,
-    local_reply::{LocalReply, ModelList},
+use crate::{
+    message::HeaderMap,
+    protocol::{
+        ProxyError,
+        llm::LlmApi,
+        local_reply::{LocalReply, ModelList},
+    },
 };
 
 /// A kind of request.

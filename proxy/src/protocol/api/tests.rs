@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fmt::Write as _, fs, path::Path};
 
 use http::{
-    HeaderMap, Method,
+    Method,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use super::{
     lookup::{PROTOCOLS, allowed_methods, find, refusal},
     route::{Handling, ModelIn, Probe, Route},
 };
-use crate::protocol::ProxyError;
+use crate::{message::HeaderMap, protocol::ProxyError};
 
 /// How a request is handled, in a word, and where it names its model.
 fn found(content_type: &str, method: &str, path: &str) -> String {

@@ -2,7 +2,7 @@
 //! SGLang has `/generate` as well. These servers serve one model each, so most bodies name none.
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use serde_json::json;
 
 use super::{
@@ -16,7 +16,10 @@ use super::{
         Probe, Route,
     },
 };
-use crate::protocol::{ProxyError, llm::LlmApi};
+use crate::{
+    message::Response,
+    protocol::{ProxyError, llm::LlmApi},
+};
 
 /// Hugging Face's servers.
 #[derive(Debug)]

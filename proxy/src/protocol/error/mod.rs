@@ -8,12 +8,15 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderValue, StatusCode,
     header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 pub use self::details::ErrorDetails;
-use crate::{limits::Limit, protocol::peek::Fault, status::GrpcCode};
+use crate::{
+    message::Response,
+    {limits::Limit, protocol::peek::Fault, status::GrpcCode},
+};
 
 /// Why the proxy answers with an error.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,10 +2,11 @@
 //! they are encoded by hand.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
+use http::{HeaderValue, header::CONTENT_TYPE};
 use prost::Message;
 
 use crate::{
+    message::{Response, Trailers},
     protocol::local_reply::LocalReply,
     status::{GrpcCode, write_status},
 };
@@ -73,7 +74,7 @@ fn reply(message: &[u8]) -> LocalReply {
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    let mut trailers = HeaderMap::new();
+    let mut trailers = Trailers::new();
     write_status(&mut trailers, GrpcCode::Ok, "");
     LocalReply {
         response,

@@ -10,10 +10,11 @@ use std::{
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use bytes::{Buf, Bytes};
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
-use http::{HeaderMap, header::CONTENT_ENCODING};
+use http::header::CONTENT_ENCODING;
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
 use super::Fault;
+use crate::message::HeaderMap;
 
 /// How many times longer a body may become by decoding, beyond the first [`FREE`] bytes. Text grows
 /// 3 to 20 times; Apache's limit is also 200 (`DeflateInflateRatioLimit`). Deflate can reach 1,032.

@@ -2,9 +2,10 @@
 //! (grpc.github.io/grpc/core/md_doc_compression.html).
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 use super::{Fault, decode::Decoder};
+use crate::message::HeaderMap;
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 

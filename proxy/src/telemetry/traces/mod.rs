@@ -14,14 +14,13 @@ mod spans;
 
 use std::{io, time::Duration};
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use metrics::counter;
 use opentelemetry::{
     Context,
-    propagation::TextMapPropagator,
+    propagation::{Extractor, TextMapPropagator},
     trace::{SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState},
 };
-use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample},
@@ -35,6 +34,7 @@ use self::{
     exporter::{Lost, TraceExporter},
 };
 use super::polled_queue::{PolledQueue, QueueSender, queue};
+use crate::message::HeaderMap;
 
 /// The header field with the trace and the caller's span (W3C Trace Context).
 pub const TRACEPARENT: &str = "traceparent";
@@ -112,13 +112,26 @@ impl RunningTraces {
     }
 }
 
+/// The fields of a request, for a propagator.
+struct Fields<'a>(&'a HeaderMap);
+
+impl Extractor for Fields<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
 impl Tracer {
     /// The position of a request with these header fields; `None`: it is not traced. `headers` is
     /// changed to what the replica gets accordingly.
     fn place(self, headers: &mut HeaderMap) -> Option<Position> {
         let extracted = match is_well_formed(headers) {
             true => TraceContextPropagator::new()
-                .extract_with_context(&Context::new(), &HeaderExtractor(headers)),
+                .extract_with_context(&Context::new(), &Fields(headers)),
             false => Context::new(),
         };
         let caller = extracted.span().span_context().clone();
@@ -158,7 +171,7 @@ impl Tracer {
 /// Whether there is exactly one `traceparent`, with ids of the right length, which the parser does
 /// not check.
 fn is_well_formed(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(TRACEPARENT).iter();
+    let mut values = headers.get_all(TRACEPARENT);
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };

@@ -1,13 +1,16 @@
 //! The data that is recorded about a traced request.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use smallvec::SmallVec;
 use tailback_scaler::{clock::Nanos, ledger::SpanRef, replica::Replica};
 
 use super::{Position, Tracer, traceparent};
-use crate::status::{Generation, MethodType, Outcome, ResponseStatus, RetryReason};
+use crate::{
+    message::HeaderMap,
+    status::{Generation, MethodType, Outcome, ResponseStatus, RetryReason},
+};
 
 /// Most bytes kept of a path.
 const LONGEST_PATH: usize = 1024;

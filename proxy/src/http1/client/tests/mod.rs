@@ -11,13 +11,16 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 
 use super::{Http1Connection, RequestHead, ResponseError, response::HeadError};
-use crate::http1::{Http1Body, Http1BodyError};
+use crate::{
+    http1::{Http1Body, Http1BodyError},
+    message::HeaderMap,
+};
 
 type Sent = BoxBody<Bytes, io::Error>;
 

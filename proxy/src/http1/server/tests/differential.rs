@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::{LIMITS, Sent, serve};
+use crate::message::Request;
 
 type Fields = Vec<(String, Vec<u8>)>;
 
@@ -24,11 +25,12 @@ pub(super) struct Read {
     body: Option<(Vec<u8>, Fields)>,
 }
 
-pub(super) fn fields(headers: &HeaderMap) -> Fields {
-    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-        (name.to_string(), value.as_bytes().to_vec())
-    };
-    let mut all: Vec<_> = headers.iter().map(field).collect();
+pub(super) fn fields<'a>(
+    headers: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+) -> Fields {
+    let field =
+        |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), value.as_bytes().to_vec());
+    let mut all: Vec<_> = headers.into_iter().map(field).collect();
     all.sort();
     all
 }
@@ -68,19 +70,22 @@ fn statuses(back: &[u8]) -> Vec<String> {
 async fn hypers(input: Vec<u8>, size: usize) -> (Vec<Read>, Vec<String>) {
     let (near, far) = tokio::io::duplex(1 << 20);
     let read = Rc::new(RefCell::new(Vec::new()));
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|request: http::Request<Incoming>| {
         let read = read.clone();
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.ok().map(|whole| {
-                let trailers = whole.trailers().map(fields).unwrap_or_default();
+                let trailers = whole
+                    .trailers()
+                    .map(|fields| self::fields(fields))
+                    .unwrap_or_default();
                 (whole.to_bytes().to_vec(), trailers)
             });
             let is_whole = body.is_some();
-            let head = Request::from_parts(head, ());
+            let head = http::Request::from_parts(head, ()).into();
             read.borrow_mut().push(Read::new(&head, body));
             match is_whole {
-                true => Ok(Response::new(Empty::<bytes::Bytes>::new())),
+                true => Ok(http::Response::new(Empty::<bytes::Bytes>::new())),
                 false => Err("the body broke off"),
             }
         }

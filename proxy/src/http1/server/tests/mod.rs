@@ -9,12 +9,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::{Read, ServerConnection, ServerLimits};
-use crate::http1::Http1Body;
+use crate::{
+    http1::Http1Body,
+    message::{HeaderMap, Request, Response},
+};
 
 const LIMITS: ServerLimits = ServerLimits {
     header_fields: 100,
@@ -139,7 +141,7 @@ fn sent(frames: Vec<Frame<Bytes>>, length: Option<u64>) -> Sent {
 async fn bodies_are_framed_as_the_caller_can_read_them() {
     let trailers = || HeaderMap::from_iter([("x-sum".parse().unwrap(), "1".parse().unwrap())]);
     let chunked = || {
-        let frames = vec![data("ab"), data("c"), Frame::trailers(trailers())];
+        let frames = vec![data("ab"), data("c"), Frame::trailers(trailers().into())];
         let mut sent = sent(frames, None);
         sent.head
             .headers_mut()

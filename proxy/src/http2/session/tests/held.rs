@@ -3,6 +3,7 @@
 use std::task::Poll;
 
 use super::*;
+use crate::message::HeaderMap;
 
 fn next(stream: &mut ReceiveStream) -> Poll<Option<Result<usize, Http2Error>>> {
     let cx = &mut Context::from_waker(Waker::noop());
@@ -107,7 +108,7 @@ fn bodies_of_many_requests_that_were_answered_early_are_no_fault() {
         let id = 2 * i + 1;
         assert_eq!(talk.ask(id, false), Ok(()));
         let (receive, mut respond) = talk.accept().unwrap();
-        let head = http::HeaderMap::new();
+        let head = HeaderMap::new();
         respond
             .send_head(http::StatusCode::OK, &head, true)
             .unwrap();

@@ -1,6 +1,7 @@
 //! What the peer must do, and what happens if it does not (RFC 9113; the cases of h2spec).
 
 use super::*;
+use crate::message::HeaderMap;
 
 const PROTOCOL: Result<(), Reason> = Err(Reason::PROTOCOL_ERROR);
 const SIZE: Result<(), Reason> = Err(Reason::FRAME_SIZE_ERROR);
@@ -191,7 +192,7 @@ fn after_its_end_a_stream_takes_nothing() {
     assert_eq!(talk.ask(1, true), Ok(()));
     let (receive, mut respond) = talk.accept().unwrap();
     respond
-        .send_head(http::StatusCode::OK, &http::HeaderMap::new(), true)
+        .send_head(http::StatusCode::OK, &HeaderMap::new(), true)
         .unwrap();
     drop((receive, respond));
     talk.answers();
