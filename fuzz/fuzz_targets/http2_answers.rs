@@ -10,9 +10,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use http::{HeaderMap, Method, uri::Scheme};
+use http::{Method, uri::Scheme};
 use libfuzzer_sys::fuzz_target;
-use tailback::http2::{Http2Client, Http2Limits, Http2RequestHead};
+use tailback::{
+    http2::{Http2Client, Http2Limits, Http2RequestHead},
+    message::HeaderMap,
+};
 use tailback_fuzz::{Frame, pieces};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 

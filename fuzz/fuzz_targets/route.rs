@@ -2,11 +2,14 @@
 //! looked up.
 #![no_main]
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
-use tailback::protocol::{
-    api::{Normal, find, normal},
-    model_name::{MODEL_HEADER, in_header, in_query, names_in_path},
+use tailback::{
+    message::HeaderMap,
+    protocol::{
+        api::{Normal, find, normal},
+        model_name::{MODEL_HEADER, in_header, in_query, names_in_path},
+    },
 };
 
 fuzz_target!(|input: (&[u8], &str, &str)| {
