@@ -22,7 +22,7 @@ impl Range {
     /// The part of [`text`] without spaces and tabs around it.
     fn trimmed(mut self, bytes: &[u8]) -> Self {
         let mut rest = self.of(bytes);
-        // What is greater than neither is no text.
+        // Of what `text` accepts, only spaces and tabs are not greater than a space.
         while let [..=b' ', others @ ..] = rest {
             rest = others;
             self.from += 1;
