@@ -80,7 +80,7 @@ impl Multipart {
                         false => Progress::Not(Fault::NotForm),
                     };
                 }
-                State::Skip => match self.delimiter_at() {
+                State::Skip => match self.delimiter_in(&self.rest) {
                     Ok(Some(at)) => {
                         self.state = State::Line;
                         at + 2 + self.delimiter.len()
@@ -141,12 +141,12 @@ impl Multipart {
     }
 
     fn model(&mut self) -> Progress {
-        match self.delimiter_at() {
+        // With the line break. What comes behind these bytes decides nothing, however the body is cut.
+        let most = LONGEST_NAME + 2 + self.delimiter.len();
+        let first = &self.rest[..self.rest.len().min(most)];
+        match self.delimiter_in(first) {
             Err(fault) => Progress::Not(fault),
-            Ok(Some(end)) if end > LONGEST_NAME => Progress::Not(Fault::TooLong),
-            Ok(None) if self.rest.len() > LONGEST_NAME + self.delimiter.len() + 2 => {
-                Progress::Not(Fault::TooLong)
-            }
+            Ok(None) if first.len() == most => Progress::Not(Fault::TooLong),
             Ok(None) => Progress::More,
             Ok(Some(end)) => {
                 let text = self.rest[..end].to_vec();
@@ -164,10 +164,10 @@ impl Multipart {
         }
     }
 
-    /// The position of the line break before the next delimiter; `None`: not in the bytes so far.
-    fn delimiter_at(&self) -> Result<Option<usize>, Fault> {
-        for at in memmem::find_iter(&self.rest, &self.delimiter) {
-            match &self.rest[..at] {
+    /// The position of the line break before the first delimiter in `bytes`.
+    fn delimiter_in(&self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
+        for at in memmem::find_iter(bytes, &self.delimiter) {
+            match &bytes[..at] {
                 [.., b'\r', b'\n'] => return Ok(Some(at - 2)),
                 // For some servers, the line ends here, too.
                 [.., b'\r' | b'\n'] => return Err(Fault::AmbiguousForm),
@@ -255,6 +255,30 @@ mod tests {
                 Multipart::of(content_type.as_bytes()).is_none(),
                 "{content_type}"
             );
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_told_whatever_follows_and_however_it_is_cut() {
+        let of = |length| "x".repeat(length);
+        let good = form(&[("name=\"model\"", &of(LONGEST_NAME))]);
+        let long = form(&[("name=\"model\"", &of(LONGEST_NAME + 1))]);
+        let broken = good.replace("x\r\n--xyz--", "xx\n--xyz--");
+        assert!(matches!(whole(&good), Progress::Found(_)));
+        for text in [&long, &broken, &(broken.clone() + &of(99))] {
+            for size in [1, 7, LONGEST_NAME, text.len()] {
+                let mut scanner = Multipart::of(TYPE).unwrap();
+                let mut pieces = text.as_bytes().chunks(size);
+                let end = pieces.find_map(|piece| match scanner.feed(piece) {
+                    Progress::More => None,
+                    end => Some(end),
+                });
+                assert_eq!(
+                    end,
+                    Some(Progress::Not(Fault::TooLong)),
+                    "in pieces of {size}"
+                );
+            }
         }
     }
 
