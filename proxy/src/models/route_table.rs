@@ -266,3 +266,37 @@ impl SharedRoutes {
         self.generation.store(generation, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// A worker that took an older table under a newer generation would keep it until the next reload.
+    #[test]
+    fn whoever_has_seen_a_generation_gets_its_table_or_a_newer_one() {
+        const TABLES: u64 = if cfg!(miri) { 30 } else { 5_000 };
+        let routes = SharedRoutes::default();
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut seen = 0;
+                    while seen < TABLES {
+                        let generation = routes.generation();
+                        let table = routes.current().generation;
+                        assert!(table >= generation, "{table} under {generation}");
+                        assert!(generation >= seen, "{generation} after {seen}");
+                        seen = generation;
+                    }
+                });
+            }
+            for generation in 1..=TABLES {
+                routes.set(RouteTable {
+                    generation,
+                    ..RouteTable::default()
+                });
+            }
+        });
+    }
+}

@@ -114,7 +114,7 @@ fn a_request_whose_body_is_awaited_is_in_flight_and_no_demand() {
 
 #[test]
 fn every_worker_that_may_be_configured_writes_a_shard_of_its_own() {
-    const WORKERS: usize = 200;
+    const WORKERS: usize = if cfg!(miri) { 70 } else { 200 };
     let ledger = Arc::new(Ledger::new(1024, Wake::default()));
     let all = Arc::new(std::sync::Barrier::new(WORKERS));
     let workers: Vec<_> = (0..WORKERS)
@@ -135,13 +135,14 @@ fn every_worker_that_may_be_configured_writes_a_shard_of_its_own() {
 
 #[test]
 fn reading_is_a_consistent_cut_while_many_threads_write() {
+    const EACH: u64 = if cfg!(miri) { 50 } else { 20_000 };
     // Two workers with shards of their own, two threads that share the last.
     let ledger = Arc::new(Ledger::new(2, Wake::default()));
     let writers: Vec<_> = (0..4)
         .map(|_| {
             let ledger = ledger.clone();
             thread::spawn(move || {
-                for _ in 0..20_000 {
+                for _ in 0..EACH {
                     drop(Ledger::arrive(&*ledger, Nanos::now()));
                 }
             })
@@ -160,7 +161,7 @@ fn reading_is_a_consistent_cut_while_many_threads_write() {
     }
     writers.into_iter().for_each(|w| w.join().unwrap());
     let end = ledger.read();
-    assert_eq!((end.arrived, end.completed), (80_000, 80_000));
+    assert_eq!((end.arrived, end.completed), (4 * EACH, 4 * EACH));
     let mean = end.mean_in_flight(&start);
     assert!((0.0..=4.0).contains(&mean), "mean in-flight {mean}");
 }
@@ -225,7 +226,7 @@ fn a_crossing_knows_the_span_of_the_request_that_was_the_first_to_reach_the_leve
 
 #[test]
 fn a_crossing_never_has_the_span_of_another_one() {
-    const EACH: u64 = 20_000;
+    const EACH: u64 = if cfg!(miri) { 50 } else { 20_000 };
     let ledger = Arc::new(Ledger::new(4, Wake::default()));
     let cross = |first: u64| {
         let ledger = ledger.clone();

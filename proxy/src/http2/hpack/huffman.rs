@@ -229,7 +229,7 @@ pub(super) mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 20 } else { 2000 }))]
         #[test]
         fn any_text_is_read(text: Vec<u8>) {
             prop_assert_eq!(decoded(&encode(&text)), Ok(text));

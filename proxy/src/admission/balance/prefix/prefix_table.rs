@@ -265,6 +265,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it takes Miri a quarter of an hour")]
     fn of_a_large_table_the_blocks_are_estimated() {
         let table = PrefixTable::new(1 << 20);
         for n in 0..200_000 {
@@ -294,12 +295,13 @@ mod tests {
 
     #[test]
     fn workers_that_write_at_once_leave_nothing_broken() {
-        let table = PrefixTable::new(1024);
+        const EACH: u64 = if cfg!(miri) { 100 } else { 20_000 };
+        let table = PrefixTable::new(if cfg!(miri) { 32 } else { 1024 });
         std::thread::scope(|scope| {
             for replica in 1..=4 {
                 let table = &table;
                 scope.spawn(move || {
-                    for n in 0..20_000 {
+                    for n in 0..EACH {
                         table.insert(mix(n, 1), ReplicaId(replica), step(n / 100));
                         for holder in table.holders(mix(n, 1)) {
                             assert!((1..=4).contains(&holder.0), "{holder:?}");

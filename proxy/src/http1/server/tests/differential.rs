@@ -224,7 +224,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 20 } else { 2000 }))]
     #[test]
     fn requests_are_read_as_strictly_as_hyper_reads_them(
         input in request(),
