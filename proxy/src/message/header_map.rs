@@ -100,6 +100,11 @@ impl HeaderMap {
         Some(removed)
     }
 
+    /// Keeps the fields whose names are to stay, and removes all others.
+    pub fn retain(&mut self, stays: impl Fn(&HeaderName) -> bool) {
+        self.fields.retain(|(name, _)| stays(name));
+    }
+
     /// All fields.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> + Clone {
         self.fields.iter().map(|(name, value)| (name, value))

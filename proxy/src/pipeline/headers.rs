@@ -1,5 +1,7 @@
 //! Header fields that the proxy adds, changes and removes.
 
+use std::collections::HashSet;
+
 use http::{
     HeaderName, HeaderValue, Version,
     header::{
@@ -166,7 +168,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
         headers.remove(CONTENT_LENGTH);
     }
     if present.has(Fields::CONNECTION) {
-        let named: SmallVec<[HeaderName; 4]> = headers
+        // There may be thousands of them: each field looks for itself.
+        let named: HashSet<String> = headers
             .get_all(CONNECTION)
             .filter_map(|value| value.to_str().ok())
             // Most of these values name no field, or one that is removed below anyway.
@@ -181,15 +184,13 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
                     .iter()
                     .any(|hop| name.eq_ignore_ascii_case(hop.as_str()))
             })
-            .filter_map(|name| name.parse().ok())
+            .map(str::to_ascii_lowercase)
             // A caller must not be able to remove these two.
-            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+            .filter(|name| ![HOST.as_str(), CONTENT_LENGTH.as_str()].contains(&name.as_str()))
             .collect();
         headers.remove(CONNECTION);
         if !named.is_empty() {
-            for name in named {
-                headers.remove(name);
-            }
+            headers.retain(|name| !named.contains(name.as_str()));
             // Any other field may have been removed.
             present = Fields::look(headers);
         }
