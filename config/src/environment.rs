@@ -106,8 +106,9 @@ impl Reader<'_> {
         );
         let header_fields = self.value(
             "TAILBACK_HEADER_MAX_FIELDS",
-            within(1, 32_768),
-            "a whole number from 1 to 32768",
+            // As many as a map of the crate `http` holds, which other crates get fields in.
+            within(1, 24_576),
+            "a whole number from 1 to 24576",
         );
         let held_bytes = self.value(
             "TAILBACK_HOLD_MAX_BYTES",

@@ -229,7 +229,7 @@ const OWN: &[Variable] = &[
     process(
         "TAILBACK_HEADER_MAX_FIELDS",
         "100",
-        "fields of a request's header block, 1 to 32768",
+        "fields of a request's header block, 1 to 24576",
     ),
     process(
         "TAILBACK_HOLD_MAX_BYTES",

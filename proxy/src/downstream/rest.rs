@@ -22,8 +22,8 @@ use crate::{
     overload::Overload,
 };
 
-/// Ready once the caller of `io` sends something. `io` is `None` then if the connection has ended: by its
-/// caller, because it was idle `until` then, or because memory is short.
+/// Ready once the caller of `io` sends something, or the connection has ended, of which `io` is `None`: its
+/// caller has closed it, it was idle `until` then or too long while draining, or memory is short.
 // Not an `async fn`, which would hold its arguments twice.
 #[expect(clippy::manual_async_fn)]
 pub(super) fn wait(

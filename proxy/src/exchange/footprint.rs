@@ -8,7 +8,7 @@ use std::{
 use crate::overload::{Holding, ShedKind};
 
 /// The approximate memory that a resting connection frees by closing, in bytes.
-const RESTING: u64 = 4 * 1024;
+const RESTING: u64 = 2 * 1024;
 /// The approximate memory of a response that nobody reads, in bytes.
 const ANSWER: u64 = 64 * 1024;
 /// A caller counts as not reading if it has taken no byte in this many consecutive rounds of the

@@ -19,10 +19,10 @@ impl Range {
         &bytes[self.from as usize..self.to as usize]
     }
 
-    /// The part of [`text`] without spaces and tabs around it.
+    /// This part, which [`text`] has found, without spaces and tabs around it.
     fn trimmed(mut self, bytes: &[u8]) -> Self {
         let mut rest = self.of(bytes);
-        // Of what `text` accepts, only spaces and tabs are not greater than a space.
+        // Of what `text` accepts, only spaces and tabs are at most a space.
         while let [..=b' ', others @ ..] = rest {
             rest = others;
             self.from += 1;
@@ -63,7 +63,7 @@ pub(super) enum Stop {
     TooMany,
 }
 
-/// Reads a header from its beginning on. Bytes of at most `u32::MAX` are read.
+/// Reads a header from its beginning on. At most `u32::MAX` bytes are read.
 #[derive(Debug)]
 pub(super) struct HeaderReader<'a> {
     bytes: &'a [u8],

@@ -9,7 +9,7 @@ use http::{
     },
 };
 
-/// By their lengths, which are 4 to 16.
+/// By their lengths, of 4 to 15: [`usual`] takes the names of one length from their places here.
 static USUAL: [(Words, HeaderName); 10] = [
     (lower(b"host"), HOST),
     (lower(b"date"), DATE),

@@ -25,6 +25,8 @@ pub(super) struct MessageFields {
     /// Whether a field that is no pseudo-field has come.
     has_regular: bool,
     most: usize,
+    /// Lengths behind the first one.
+    repeated: usize,
     /// Whether a rule was broken.
     pub(super) is_malformed: bool,
     /// Whether there are more fields than `most`.
@@ -45,6 +47,7 @@ impl MessageFields {
             most,
             is_malformed: false,
             is_too_many: false,
+            repeated: 0,
         }
     }
 
@@ -84,6 +87,8 @@ impl MessageFields {
         {
             // Several equal ones are one (RFC 9110, 8.6).
             self.is_malformed |= first != value;
+            self.repeated += 1;
+            self.is_too_many |= self.repeated >= self.most;
             return;
         }
         self.regular.append(name, value);

@@ -205,12 +205,13 @@ impl From<http::HeaderMap> for HeaderMap {
     }
 }
 
-/// For other crates.
+/// For other crates. Their map has room for as many fields as `TAILBACK_HEADER_MAX_FIELDS` may allow.
 impl From<HeaderMap> for http::HeaderMap {
     fn from(fields: HeaderMap) -> Self {
-        let mut map = Self::with_capacity(fields.len());
+        let mut map = Self::new();
         for (name, value) in fields {
-            map.append(name, value);
+            // Cannot fail: there are no more than that.
+            let _ = map.try_append(name, value);
         }
         map
     }

@@ -60,7 +60,7 @@ impl Socket {
     /// they would cost each read and write two looks at the clock, and each connection 0.7 KiB.
     ///
     /// # Errors
-    /// If `stream` is no TCP connection, or the process has too many open files.
+    /// If `stream` has no socket, or the process has too many open files.
     pub(crate) fn accepted(stream: Stream) -> io::Result<Self> {
         let tcp = (*stream).as_any().downcast_ref::<l4::stream::Stream>();
         let descriptor = tcp.map(AsRawFd::as_raw_fd);

@@ -168,26 +168,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
         headers.remove(CONTENT_LENGTH);
     }
     if present.has(Fields::CONNECTION) {
-        // There may be thousands of them: each field looks for itself.
-        let named: HashSet<String> = headers
-            .get_all(CONNECTION)
-            .filter_map(|value| value.to_str().ok())
-            // Most of these values name no field, or one that is removed below anyway.
-            .filter(|value| {
-                !["keep-alive", "close"]
-                    .iter()
-                    .any(|all| value.eq_ignore_ascii_case(all))
-            })
-            .flat_map(|value| value.split(',').map(str::trim))
-            .filter(|name| {
-                !HOP_BY_HOP
-                    .iter()
-                    .any(|hop| name.eq_ignore_ascii_case(hop.as_str()))
-            })
-            .map(str::to_ascii_lowercase)
-            // A caller must not be able to remove these two.
-            .filter(|name| ![HOST.as_str(), CONTENT_LENGTH.as_str()].contains(&name.as_str()))
-            .collect();
+        let named = named_by_connection(headers);
         headers.remove(CONNECTION);
         if !named.is_empty() {
             headers.retain(|name| !named.contains(name.as_str()));
@@ -204,6 +185,35 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
         }
     }
     present
+}
+
+/// The fields of `headers` that `connection` names, but for those that are removed anyway.
+fn named_by_connection(headers: &HeaderMap) -> HashSet<String> {
+    // A caller must not be able to remove the last two.
+    let (hops, others) = (HOP_BY_HOP, [CONNECTION, HOST, CONTENT_LENGTH]);
+    let is_field = |name: &&str| {
+        let mut others = hops.iter().chain(&others);
+        !others.any(|other| name.eq_ignore_ascii_case(other.as_str()))
+    };
+    let mut named = headers
+        .get_all(CONNECTION)
+        .filter_map(|value| value.to_str().ok())
+        // Most of these values name no field.
+        .filter(|value| {
+            !["keep-alive", "close"]
+                .iter()
+                .any(|word| value.eq_ignore_ascii_case(word))
+        })
+        .flat_map(|value| value.split(',').map(str::trim))
+        .filter(is_field)
+        .map(str::to_ascii_lowercase)
+        .peekable();
+    if named.peek().is_none() {
+        return HashSet::new();
+    }
+    // There may be thousands, of which no more are kept than there are fields.
+    let there: HashSet<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    named.filter(|name| there.contains(name.as_str())).collect()
 }
 
 /// `trailer` is not among them, because it is for the final recipient of the body (RFC 9110,

@@ -8,10 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap as Trailers;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{BodyError, BufferReservation, LookError, Received, pieces::Pieces};
+use crate::message::Trailers;
 use crate::protocol::peek::{BodyScanner, Rewriter, Scan};
 
 /// A body, and the part of it that was read ahead.

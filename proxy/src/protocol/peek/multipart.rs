@@ -263,7 +263,7 @@ mod tests {
         let of = |length| "x".repeat(length);
         let good = form(&[("name=\"model\"", &of(LONGEST_NAME))]);
         let long = form(&[("name=\"model\"", &of(LONGEST_NAME + 1))]);
-        let broken = good.replace("x\r\n--xyz--", "xx\n--xyz--");
+        let broken = good.replace("x\r\n--xyz--", "xxx\n--xyz--");
         assert!(matches!(whole(&good), Progress::Found(_)));
         for text in [&long, &broken, &(broken.clone() + &of(99))] {
             for size in [1, 7, LONGEST_NAME, text.len()] {
