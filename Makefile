@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo kube-double test conformance test-kube loom simulate-faults soak upgrades bench bench-page bench-overload bench-instructions check-instructions bench-peers bench-routers bench-models bench-policies fuzz deny check command-line manifests docs dist test-dist setup
+.PHONY: help run demo kube-double test conformance test-kube loom miri tsan simulate-faults soak upgrades bench bench-page bench-overload bench-instructions check-instructions bench-peers bench-routers bench-models bench-policies fuzz deny check command-line manifests docs dist test-dist setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -51,6 +51,12 @@ test-kube: ## the cluster scenarios against the cluster of the current KUBECONFI
 loom: ## every interleaving of the lock-free parts, by loom
 	RUSTFLAGS="--cfg tailback_loom" CARGO_TARGET_DIR=target/loom LOOM_MAX_PREEMPTIONS=3 \
 		cargo test --release --package tailback-scaler --lib loom_
+
+miri: ## tests of `unsafe` and of lock-free parts by Miri: undefined behaviour, leaks, data races
+	scripts/sanitize miri
+
+tsan: ## tests with threads, by ThreadSanitizer: data races
+	scripts/sanitize tsan
 
 simulate-faults: ## the data plane on a simulated network: SEEDS (0..20000) of resets, stalls, partitions, crashes and late answers
 	FAULT_SEEDS=$(or $(SEEDS),0..20000) cargo test --profile quick --package tailback --lib whatever_breaks -- --nocapture
