@@ -75,10 +75,7 @@ async fn hypers(input: Vec<u8>, size: usize) -> (Vec<Read>, Vec<String>) {
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.ok().map(|whole| {
-                let trailers = whole
-                    .trailers()
-                    .map(|fields| self::fields(fields))
-                    .unwrap_or_default();
+                let trailers = whole.trailers().map(fields).unwrap_or_default();
                 (whole.to_bytes().to_vec(), trailers)
             });
             let is_whole = body.is_some();
