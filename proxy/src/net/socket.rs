@@ -104,7 +104,7 @@ impl Socket {
         }
     }
 
-    /// See [`unacknowledged`].
+    /// See [`unacknowledged()`].
     pub(crate) fn unacknowledged(&self) -> Option<u64> {
         match self {
             Self::Tcp(tcp) => unacknowledged(tcp),
