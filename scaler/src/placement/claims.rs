@@ -7,7 +7,7 @@ use super::{
     admit::Admission,
     draft::{Draft, MOST_AT_ONCE},
     evict::{self, May, Victims},
-    fleet::ModelNeed,
+    fleet::{Bin, ModelNeed},
     plan::{Unplaced, Why},
     room::{Room, When},
     turns,
@@ -337,7 +337,10 @@ fn grows(draft: &Draft<'_>, model: usize) -> bool {
         };
         let planned = draft.plan.servers.get(&pool_now.name);
         let asked = planned.copied().unwrap_or(scaling.asked) as usize;
-        let inhabited = |room: &&Room| !room.leaving || room.inhabited;
-        asked > draft.rooms[pool].iter().filter(inhabited).count()
+        // A bin that is leaving is among those asked for until it is given up, even if it is empty.
+        // None comes in its place.
+        let there = |(room, bin): &(&Room, &Bin)| !room.leaving || room.inhabited || !bin.given_up;
+        let bins = draft.rooms[pool].iter().zip(&pool_now.bins);
+        asked > bins.filter(there).count()
     })
 }

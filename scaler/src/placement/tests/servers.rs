@@ -185,3 +185,20 @@ fn a_model_whose_loads_fail_does_not_make_others_go_to_and_fro() {
     world.run(300 * SECOND);
     assert_eq!((asked(&world), world.loads[1]), (2, 1));
 }
+
+#[test]
+fn what_fits_nowhere_goes_with_its_replica_also_where_an_empty_one_before_it_is_to_go() {
+    let models = ["a", "b"].map(|name| model(name, 6));
+    let mut world = world(&[8, 8, 8], 3, models.to_vec());
+    world.fleet.pools[0] = numbered(world.fleet.pools[0].clone());
+    // Memory does not make the server grow.
+    world.fleet.pools[0].overcommit = None;
+    world.put(0, 0, &[0]);
+    world.put(1, 0, &[2]);
+    // The last one is to go, and its model cannot be loaded in the second one for now. So the second
+    // one is to go as well. It is removed only after the last one, which must not wait for it.
+    world.fleet.models[1].not_before = Some(world.now + 100 * SECOND);
+    world.settle();
+    assert_eq!((asked(&world), bins(&world)), (1, 1));
+    assert_eq!((world.loaded(0), world.loaded(1)), (1, 0));
+}
