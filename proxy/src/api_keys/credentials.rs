@@ -1,8 +1,9 @@
 //! The API keys of a request: in `Authorization: Bearer`, or in `x-api-key`. Metadata of gRPC are
 //! header fields of the same names.
 
-use crate::message::HeaderMap;
 use http::{HeaderName, header::AUTHORIZATION};
+
+use crate::message::HeaderMap;
 
 /// The field of Anthropic's API and of many gateways.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");

@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 
-use crate::message::{HeaderMap, Trailers};
 use http::{
     HeaderName,
     header::{
@@ -11,6 +10,8 @@ use http::{
     },
 };
 use http_body::Body;
+
+use crate::message::{HeaderMap, Trailers};
 
 /// The framing of a body that is sent.
 #[derive(Debug, PartialEq)]

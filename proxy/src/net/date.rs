@@ -5,8 +5,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::message::HeaderMap;
 use http::{HeaderValue, header::DATE};
+
+use crate::message::HeaderMap;
 
 thread_local! {
     /// The last second formatted, since the Unix epoch, and its text.

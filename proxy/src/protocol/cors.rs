@@ -2,7 +2,6 @@
 //! proxy answers preflights for all replicas. Credentials that browsers add themselves, such as
 //! cookies, are not allowed; `Authorization` is an ordinary header field here.
 
-use crate::message::{HeaderMap, Response};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, StatusCode,
@@ -12,6 +11,8 @@ use http::{
         ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
     },
 };
+
+use crate::message::{HeaderMap, Response};
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const VARIES: HeaderValue = HeaderValue::from_static("origin");

@@ -4,9 +4,10 @@
 //! A streamed response is a sequence of objects: one in the data of each server-sent event, or one
 //! on each line.
 
-use crate::message::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use memchr::{memchr, memchr2};
+
+use crate::message::HeaderMap;
 
 /// The keys that lead to a value, from the outer object.
 pub type Path = &'static [&'static str];

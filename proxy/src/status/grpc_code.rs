@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::message::{HeaderMap, Trailers};
 use http::{HeaderName, HeaderValue};
+
+use crate::message::{HeaderMap, Trailers};
 
 /// The field with the code.
 pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");

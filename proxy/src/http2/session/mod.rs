@@ -2,8 +2,6 @@
 //!
 //! It is shared by the connection and the handles of its streams, all on one thread.
 
-use crate::message::Request;
-
 mod go_away;
 mod header_block;
 mod receive;
@@ -30,6 +28,7 @@ use super::{
     streams::{Http2Stream, ReceiveState, SendState, StreamKey, Streams, Waiting},
     window::{InboundWindow, OutboundWindow},
 };
+use crate::message::Request;
 
 /// Once so many bytes wait to be written, streams wait.
 pub(super) const ENOUGH: usize = 64 * 1024;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::message::HeaderMap;
 use http::HeaderName;
+
+use crate::message::HeaderMap;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
