@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header::HOST};
+use http::{Method, Request, Response, header::HOST};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -56,8 +56,18 @@ pub struct Proxied {
     pub answer: Vec<u8>,
     /// The requests that the replica has read: path, Host and body.
     pub forwarded: Vec<(String, String, Bytes)>,
+    /// Those of them that asked about the model: they are not counted.
+    pub questions: u64,
     /// Requests that were counted.
     pub counted: u64,
+}
+
+impl Proxied {
+    /// Requests that the replica has read and that had to be counted.
+    #[must_use]
+    pub fn to_be_counted(&self) -> u64 {
+        self.forwarded.len() as u64 - self.questions
+    }
 }
 
 /// Sends `pieces` to the proxy, one after the other, and ends the caller's side.
@@ -83,7 +93,8 @@ pub fn proxied(pieces: Vec<Vec<u8>>) -> Proxied {
     thread::spawn(run).join().unwrap()
 }
 
-type Seen = Arc<Mutex<Vec<(String, String, Bytes)>>>;
+/// The requests, and how many of them asked about the model.
+type Seen = Arc<Mutex<(Vec<(String, String, Bytes)>, u64)>>;
 
 struct ToReplica(Seen);
 
@@ -95,10 +106,14 @@ impl Network for ToReplica {
             let seen = seen.clone();
             async move {
                 let path = request.uri().to_string();
+                let is_question = *request.method() == Method::OPTIONS
+                    || path.split('?').next() == Some("/v2/models/m");
                 let host = request.headers().get(HOST);
                 let host = host.map_or_else(String::new, |host| format!("{host:?}"));
                 let body = request.into_body().collect().await?.to_bytes();
-                seen.lock().unwrap().push((path, host, body));
+                let mut seen = seen.lock().unwrap();
+                seen.0.push((path, host, body));
+                seen.1 += u64::from(is_question);
                 Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from_static(b"ok"))))
             }
         });
@@ -147,10 +162,11 @@ async fn run(pieces: Vec<Vec<u8>>) -> Proxied {
             .all(|(_, replica)| replica.in_flight() == 0)
     );
     assert!(data_plane.has_all_memory_back());
-    let forwarded = std::mem::take(&mut *seen.lock().unwrap());
+    let (forwarded, questions) = std::mem::take(&mut *seen.lock().unwrap());
     Proxied {
         answer,
         forwarded,
+        questions,
         counted: counts.arrived,
     }
 }
