@@ -4,6 +4,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +21,7 @@ use tailback_tests::{
     http2,
     memory_group::MemoryGroup,
     process::Tailback,
-    upstream::{Upstream, never_ready_manifest},
+    upstream::{Upstream, never_ready_manifest, static_manifest},
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -33,6 +34,34 @@ const SLOW: usize = 200;
 /// Until all of them have had their say, on a slow machine.
 const ALL: Duration = Duration::from_secs(90);
 
+/// Leaves the first core to the proxy, where there is another one for this process. Returns what runs a
+/// command on the first core.
+///
+/// In a cluster, callers and replicas have machines of their own. Here, what they do would be measured
+/// as the proxy's.
+fn cores() -> &'static [&'static str] {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let others = format!("1-{}", cores - 1);
+    let pid = std::process::id().to_string();
+    match cores > 1 && done("taskset", &["-a", "-c", "-p", &others, &pid]) {
+        true => &["taskset", "-c", "0", "env", "TAILBACK_WORKERS=1"],
+        false => &["env"],
+    }
+}
+
+/// Lets this thread, and those that it starts, run before all others of this process.
+fn run_first() {
+    let thread = nix::unistd::gettid().to_string();
+    if !done("chrt", &["--fifo", "--pid", "1", &thread]) {
+        eprintln!("light traffic waits for other callers: no real-time priority can be had here");
+    }
+}
+
+fn done(program: &str, arguments: &[&str]) -> bool {
+    let output = Command::new(program).args(arguments).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
 /// Light traffic: on a connection of its own each, one request after the other.
 struct Light {
     stop: Arc<AtomicBool>,
@@ -43,11 +72,12 @@ impl Light {
     fn start(address: SocketAddr) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let send = move |stop: Arc<AtomicBool>| {
+            run_first();
             let mut client = Client::connect(address).unwrap();
             let mut took = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 let start = Instant::now();
-                let answer = client.call("POST", "/v2/models/m/echo", &[], b"light");
+                let answer = client.call("POST", "/v2/models/light/echo", &[], b"light");
                 let answer = answer.expect("no request of light traffic is lost");
                 assert_eq!((answer.status, answer.text()), (200, "light".to_owned()));
                 took.push(start.elapsed());
@@ -165,11 +195,19 @@ async fn callers_that_make_it_hold_all_they_can_neither_kill_the_proxy_nor_stop_
             return;
         }
     };
+    let first_core = cores();
     let upstream = Upstream::start();
+    let of_light_traffic = thread::spawn(|| {
+        run_first();
+        Upstream::start()
+    });
+    let of_light_traffic = of_light_traffic.join().unwrap();
     let asleep = never_ready_manifest("asleep", ", hold: { queue: 10000 }");
-    let manifests = format!("{}---\n{asleep}", upstream.manifest(&["m"]));
+    let light = static_manifest("light", of_light_traffic.address, &["light"]);
+    let manifests = format!("{}---\n{asleep}---\n{light}", upstream.manifest(&["m"]));
     let enter = group.enter();
-    let proxy = Tailback::start_under(&["sh", "-c", &enter, "sh"], &manifests);
+    let wrapper = [first_core, &["sh", "-c", &enter, "sh"]].concat();
+    let proxy = Tailback::start_under(&wrapper, &manifests);
     let limit = proxy.metric("tailback_memory_limit_bytes");
     assert_eq!(limit as u64, 224 * MIB, "7/8 of the group's");
 

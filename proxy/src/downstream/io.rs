@@ -6,7 +6,7 @@ use std::{
     os::fd::AsRawFd,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tailback_config::HalfClose;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::half_close::HalfClosed;
 use crate::{
-    exchange::{Connection, Phase, StreamState},
+    exchange::{Connection, FairShare, Phase, StreamState},
     net::{Socket, Transport},
 };
 
@@ -46,7 +46,9 @@ impl Drop for KnownSocket {
 
 enum Version {
     Http1(WatchedHttp1),
-    Http2,
+    /// Its share of the worker's time: streams can make the caller send much at once, also such as are
+    /// held.
+    Http2(Rc<FairShare>),
 }
 
 /// The state that is watched on HTTP/1.1.
@@ -64,6 +66,10 @@ struct WatchedHttp1 {
 /// How often the end of the caller's side is held back while the request's body is read: all of
 /// the body may have arrived without the handler having seen it.
 const ENDS_KEPT_BACK: u8 = 8;
+
+/// Bytes that are read from a connection of HTTP/2 before it waits for its turn the first time: many may
+/// begin at once.
+const FIRST_SHARE: usize = 16 * 1024;
 
 impl WatchedIo {
     pub(super) fn http1(io: Transport<Socket>, state: Rc<StreamState>, policy: HalfClose) -> Self {
@@ -86,7 +92,7 @@ impl WatchedIo {
             _known: KnownSocket::of(&io, &connection),
             io,
             connection,
-            version: Version::Http2,
+            version: Version::Http2(Rc::new(FairShare::with_first(FIRST_SHARE))),
         }
     }
 
@@ -145,10 +151,10 @@ impl AsyncRead for WatchedIo {
             version,
             ..
         } = &mut *self;
-        if let Version::Http1(http) = version
-            && http.half_closed.is_some()
-        {
-            return http.poll_end(cx);
+        match version {
+            Version::Http1(http) if http.half_closed.is_some() => return http.poll_end(cx),
+            Version::Http1(_) => {}
+            Version::Http2(share) => ready!(FairShare::poll(share, cx)),
         }
         let before = buf.filled().len();
         let result = Pin::new(&mut *io).poll_read(cx, buf);
@@ -178,7 +184,10 @@ impl AsyncRead for WatchedIo {
                 // Also at the end of the stream: the reader handles it.
                 http.state.received();
             }
-            Version::Http2 => connection.received_bytes.set(true),
+            Version::Http2(share) => {
+                share.spend(received.len());
+                connection.received_bytes.set(true);
+            }
         }
         result
     }
@@ -230,5 +239,59 @@ impl AsyncWrite for WatchedIo {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{future::poll_fn, path::Path};
+    use tailback_config::{Env, load_text};
+    use tokio::io::AsyncWriteExt;
+
+    use crate::{exchange::Scheme, net::HttpVersion};
+
+    const MANIFEST: &str = include_str!("../../../config/fixtures/static.yaml");
+    /// A read takes as much as there is room for.
+    const READ: usize = 16 * 1024;
+
+    #[tokio::test]
+    async fn a_caller_that_sends_much_by_http2_is_read_in_turns() {
+        const SENT: usize = 1 << 20;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (near, far) = tokio::join!(Socket::connect(&address), listener.accept());
+        let (mut caller, _) = far.unwrap();
+        let send = tokio::spawn(async move {
+            caller.write_all(&vec![b'x'; SENT]).await.unwrap();
+            caller
+        });
+        let config = load_text(Path::new("a.yaml"), MANIFEST, &Env::default()).unwrap();
+        let timeouts = config.process.timeouts.clone().into();
+        let connection = Connection::new(timeouts, None, HttpVersion::Http2, Scheme::Http);
+        let io = Transport::clear(near.unwrap());
+        let mut io = WatchedIo::http2(io, Rc::new(connection));
+        let mut turns = Vec::new();
+        while turns.iter().sum::<usize>() < SENT {
+            let turn = poll_fn(|cx| {
+                let mut in_this_turn = 0;
+                loop {
+                    let mut bytes = [0; READ];
+                    let mut read = ReadBuf::new(&mut bytes);
+                    match Pin::new(&mut io).poll_read(cx, &mut read) {
+                        Poll::Ready(result) => result.unwrap(),
+                        Poll::Pending if in_this_turn == 0 => return Poll::Pending,
+                        Poll::Pending => return Poll::Ready(in_this_turn),
+                    }
+                    in_this_turn += read.filled().len();
+                }
+            });
+            turns.push(turn.await);
+        }
+        let (first, others) = turns.split_first().unwrap();
+        assert!(*first < FIRST_SHARE + READ, "{turns:?}");
+        let most = 256 * 1024 + READ;
+        assert!(others.iter().all(|bytes| *bytes < most), "{turns:?}");
+        drop(send.await.unwrap());
     }
 }

@@ -9,6 +9,7 @@ mod http2;
 mod io;
 mod lifecycle;
 mod notsent_lowat;
+mod opening_turn;
 mod receive_window;
 mod rest;
 mod shedding;
@@ -29,6 +30,7 @@ use send_wrapper::SendWrapper;
 use tailback_config::{HalfClose, Limits, Timeouts};
 use tokio_rustls::TlsAcceptor;
 
+use self::opening_turn::opening_turn;
 pub use self::{
     handler::{Handler, ResponseStream},
     lifecycle::Lifecycle,
@@ -224,13 +226,15 @@ async fn open_in_time<H: Handler>(
     Some(Rc::new(connection))
 }
 
-/// Accepts TLS, if configured, and determines the HTTP version: by ALPN, or else by the first
+/// Waits for the first bytes and a turn, accepts TLS, if configured, and determines the HTTP version: by ALPN, or else by the first
 /// bytes.
 async fn open(
     settings: &DownstreamSettings,
     socket: Socket,
 ) -> std::io::Result<(Transport<Socket>, Connection)> {
     let peer = socket.peer();
+    socket.readable().await?;
+    opening_turn().await;
     let connection =
         |version, scheme| Connection::new(settings.timeouts.clone(), peer, version, scheme);
     let Some(tls) = &settings.tls else {

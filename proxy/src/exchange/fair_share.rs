@@ -1,6 +1,6 @@
-//! Fair shares of a worker's time for large bodies. After each share, a body waits until the
-//! runtime has polled the sockets; then the next body in the queue passes one share. So a small
-//! request waits for at most one share, not for one of each large body.
+//! Fair shares of a worker's time for large bodies, and for connections on which much arrives. After
+//! each share, a body waits until the runtime has polled the sockets; then the next body in the queue
+//! passes one share. So a small request waits for at most one share, not for one of each large body.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,7 +20,8 @@ thread_local! {
     static GRANTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// How much more of its bodies one request may pass before it has to wait.
+/// How much more of its bodies one request may pass before it has to wait, or how much more may be
+/// read from one connection.
 #[derive(Debug)]
 pub struct FairShare {
     /// In bytes.
@@ -40,7 +41,15 @@ impl Default for FairShare {
 }
 
 impl FairShare {
-    /// Counts `bytes` of a body, in either direction.
+    /// A share of which the first is so many bytes.
+    #[must_use]
+    pub fn with_first(bytes: usize) -> Self {
+        let share = Self::default();
+        share.left.set(bytes);
+        share
+    }
+
+    /// Counts `bytes` that have passed, in either direction.
     pub fn spend(&self, bytes: usize) {
         self.left.set(self.left.get().saturating_sub(bytes));
     }
@@ -73,6 +82,12 @@ impl FairShare {
         for waker in self.wakers.take() {
             waker.wake();
         }
+    }
+}
+
+impl AsRef<FairShare> for FairShare {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 

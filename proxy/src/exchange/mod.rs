@@ -26,6 +26,7 @@ pub use self::{
     accounting::Exchange,
     connection::{Connection, Scheme, Written},
     deadline::{Deadline, Phase},
+    fair_share::FairShare,
     footprint::Footprint,
     live_requests::{LiveRequests, RequestList},
     presence::{RequestView, Step, Subject},

@@ -91,6 +91,18 @@ impl Socket {
         }
     }
 
+    /// Waits until there is something to read: bytes, or the end. In simulations, it does not wait.
+    ///
+    /// # Errors
+    /// If the runtime ends.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(tcp) => tcp.readable().await,
+            #[cfg(any(test, feature = "simulation"))]
+            Self::Simulated(_) => Ok(()),
+        }
+    }
+
     /// Whether there is something to read on a connection that should be silent: its end, or
     /// unexpected bytes, which make it unusable as well.
     pub(crate) fn has_more(&self) -> bool {

@@ -1,0 +1,123 @@
+//! Turns of new connections. To open one costs as much as several requests, and with TLS as much as many.
+//! So only some are opened in each round of a worker's event loop, and requests on open connections
+//! do not wait for the rest of a crowd.
+
+use std::{cell::Cell, rc::Rc};
+
+use send_wrapper::SendWrapper;
+use tokio::{sync::Semaphore, task::yield_now};
+
+/// Connections that a worker opens before it looks at its sockets again.
+const IN_A_ROUND: usize = 16;
+
+thread_local! {
+    static TURNS: Rc<Turns> = Rc::new(Turns {
+        left: Semaphore::new(IN_A_ROUND),
+        is_counting: Cell::new(false),
+    });
+}
+
+/// The turns of one worker.
+struct Turns {
+    /// In this round.
+    left: Semaphore,
+    /// Whether the task that renews them runs.
+    is_counting: Cell<bool>,
+}
+
+/// Waits until it is a new connection's turn: the first to wait is the first to be served.
+pub(super) async fn opening_turn() {
+    let turns = TURNS.with(Rc::clone);
+    if !turns.is_counting.replace(true) {
+        // Workers do not steal tasks, so it stays on this thread.
+        tokio::spawn(SendWrapper::new(renew_in_each_round(turns.clone())));
+    }
+    if let Ok(turn) = turns.left.acquire().await {
+        turn.forget();
+    }
+}
+
+/// Renews the turns after each look at the sockets, until none was taken in a round.
+async fn renew_in_each_round(turns: Rc<Turns>) {
+    loop {
+        // A task that yields runs again after the runtime has looked at the sockets.
+        yield_now().await;
+        match IN_A_ROUND - turns.left.available_permits() {
+            0 => return turns.is_counting.set(false),
+            taken => turns.left.add_permits(taken),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{cell::RefCell, time::Duration};
+    use tokio::task::LocalSet;
+
+    /// What happens, in its order: a connection is opened, or the worker has looked at its sockets.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Event {
+        Opened(usize),
+        Looked,
+    }
+
+    #[tokio::test]
+    async fn a_crowd_is_opened_in_its_order_and_others_have_their_turn_between() {
+        const CROWD: usize = 5 * IN_A_ROUND;
+        let events = Rc::new(RefCell::new(Vec::new()));
+        let tasks = LocalSet::new();
+        for number in 0..CROWD {
+            let events = events.clone();
+            tasks.spawn_local(async move {
+                opening_turn().await;
+                events.borrow_mut().push(Event::Opened(number));
+            });
+        }
+        let seen = events.clone();
+        tasks.spawn_local(async move {
+            let is_open = |event: &&Event| **event != Event::Looked;
+            while seen.borrow().iter().filter(is_open).count() < CROWD {
+                yield_now().await;
+                seen.borrow_mut().push(Event::Looked);
+            }
+        });
+        let all = tokio::time::timeout(Duration::from_secs(10), tasks);
+        all.await.expect("all are opened");
+        let events = events.take();
+        let opened = events.iter().filter_map(|event| match event {
+            Event::Opened(number) => Some(*number),
+            Event::Looked => None,
+        });
+        assert!(opened.eq(0..CROWD), "{events:?}");
+        // Two rounds may touch.
+        let mut rounds = events.split(|event| *event == Event::Looked);
+        assert!(
+            rounds.all(|round| round.len() <= 2 * IN_A_ROUND),
+            "{events:?}"
+        );
+        // Nothing is left to do, and the next connection is opened at once.
+        yield_now().await;
+        yield_now().await;
+        TURNS.with(|turns| {
+            assert_eq!(turns.left.available_permits(), IN_A_ROUND);
+            assert!(!turns.is_counting.get());
+        });
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_leaves_while_it_waits_takes_no_turn() {
+        for _ in 0..IN_A_ROUND {
+            opening_turn().await;
+        }
+        let waiting = opening_turn();
+        tokio::select! {
+            biased;
+            () = waiting => panic!("there was no turn left"),
+            () = std::future::ready(()) => {}
+        }
+        tokio::time::timeout(Duration::from_secs(10), opening_turn())
+            .await
+            .expect("the next has its turn");
+    }
+}
