@@ -1,85 +1,18 @@
-//! In which order models get room, and from where: free room, room that is being freed, or room of
-//! models that are evicted.
+//! From where models get room: free room, room that is being freed, or room of models that are
+//! evicted.
 
 use std::cmp::Reverse;
 
 use super::{
     admit::Admission,
     draft::{Draft, MOST_AT_ONCE},
-    evict::{self, May, Victims},
-    fleet::{Bin, ModelNeed},
+    evict::{self, Victims},
+    fleet::Bin,
+    needs::{Claim, May, Need},
     plan::{Unplaced, Why},
     room::{Room, When},
     turns,
 };
-use crate::clock::Nanos;
-
-/// One more replica that a model wants.
-struct Claim {
-    model: usize,
-    /// Which of the model's replicas it would be, counted from 1.
-    rank: u32,
-    /// Why the model wants it.
-    need: Need,
-}
-
-/// Why a replica is wanted. Claims are met in this order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Need {
-    /// A model is urgent, and has been without a replica for longer than its requests may be held.
-    Overdue { out_since: Option<Nanos> },
-    /// Requests are held for a model that has no replica, and have waited for half of their time.
-    Urgent { until: Nanos },
-    /// Requests are held for a model that has no replica.
-    Held { held: Reverse<u32> },
-    /// Like [`Held`](Self::Held), but a replica of the model is being drained for another model.
-    HeldWhileDraining { held: Reverse<u32> },
-    /// The model's replica must leave its bin.
-    Moving { memory: Reverse<u64> },
-    /// The model is pinned.
-    Pinned,
-    /// The model was never loaded.
-    First,
-    /// The model is in use, or was a moment ago, and has fewer replicas than its minimum.
-    Minimum,
-    /// Requests are held, and more replicas wanted than the minimum.
-    FurtherHeld { held: Reverse<u32> },
-    /// More replicas are wanted than the minimum.
-    Further,
-    /// The model was loaded before, and nobody uses it.
-    Return { last_used: Reverse<Nanos> },
-}
-
-impl Need {
-    /// Minimums first, further replicas next, models that nobody uses last.
-    fn tier(self) -> u8 {
-        match self {
-            Self::FurtherHeld { .. } => 1,
-            Self::Further => 2,
-            Self::Return { .. } => 3,
-            _ => 0,
-        }
-    }
-
-    /// Whose room a claim of this need may take. A model that is evicted must come after its
-    /// evictor in the order of claims, or the two would evict each other in circles. So needs that
-    /// may evict much come early.
-    fn may(self, model: &ModelNeed, rank: u32) -> May {
-        match self {
-            Self::Overdue { .. }
-            | Self::Urgent { .. }
-            | Self::Held { .. }
-            | Self::HeldWhileDraining { .. } => May::Turn,
-            Self::Moving { .. } if rank == 1 => May::UsedBefore(model.last_used),
-            Self::Pinned => May::Idle,
-            // A model whose first load has failed is not worth an eviction.
-            Self::First if model.not_before.is_none() => May::Unused,
-            Self::FurtherHeld { .. } => May::Unused,
-            Self::Minimum if model.held > 0 => May::Unused,
-            _ => May::Nothing,
-        }
-    }
-}
 
 /// Gives room to all models that want replicas, as far as there is room. Returns for each model
 /// whether it can get no room at all at present.
@@ -116,73 +49,10 @@ fn claims(draft: &Draft<'_>, admission: &Admission) -> Vec<Claim> {
             continue;
         }
         let most = need.wanted.min(staying.saturating_add(MOST_AT_ONCE));
-        claims.extend((staying + 1..=most).map(|rank| Claim {
-            model,
-            rank,
-            need: what_for(draft, model, rank),
-        }));
+        claims.extend((staying + 1..=most).map(|rank| Claim::of(draft, model, rank, staying)));
     }
-    claims.sort_by_key(|claim| {
-        let rank = match claim.need {
-            Need::Pinned => 1,
-            _ => claim.rank,
-        };
-        (claim.need.tier(), rank, claim.need, claim.model)
-    });
+    claims.sort_by_key(Claim::order);
     claims
-}
-
-fn what_for(draft: &Draft<'_>, model: usize, rank: u32) -> Need {
-    let need = &draft.fleet.models[model];
-    let replicas = || {
-        draft.of_model[model]
-            .iter()
-            .map(|&index| &draft.replicas[index])
-    };
-    let held = Reverse(need.held);
-    let parting = replicas().filter(|r| r.parting && r.serves()).count();
-    if rank <= draft.floor[model] {
-        let serves = draft.staying[model] > 0 || parting > 0;
-        let draining = replicas().any(|replica| !replica.serves());
-        if need.held > 0 && rank == 1 && !serves {
-            return match turns::urgent_from(need) {
-                _ if draining => Need::HeldWhileDraining { held },
-                Some(from) if from <= draft.now && turns::is_overdue(need, draft.now) => {
-                    Need::Overdue {
-                        out_since: need.out_since,
-                    }
-                }
-                Some(from) if from <= draft.now => Need::Urgent {
-                    until: from + need.hold / 2,
-                },
-                _ => Need::Held { held },
-            };
-        }
-    }
-    if rank <= draft.staying[model] + parting as u32 {
-        return Need::Moving {
-            memory: Reverse(need.memory),
-        };
-    }
-    if rank > draft.floor[model] {
-        return match need.held {
-            0 => Need::Further,
-            _ => Need::FurtherHeld { held },
-        };
-    }
-    let in_use = need.last_used + turns::residency(need) > draft.now
-        || replicas().any(|replica| replica.in_flight > 0);
-    if need.pinned {
-        Need::Pinned
-    } else if need.load_time.is_none() && rank == 1 {
-        Need::First
-    } else if in_use || need.held > 0 {
-        Need::Minimum
-    } else {
-        Need::Return {
-            last_used: Reverse(need.last_used),
-        }
-    }
 }
 
 /// Gives room to one more replica of a model, if need be room that is still to be freed. The error
@@ -216,19 +86,19 @@ fn meet(draft: &mut Draft<'_>, claim: &Claim) -> Result<(), (Unplaced, bool)> {
         draft.load(model, pool, bins, why);
         return Ok(());
     }
-    let may = claim.need.may(need, claim.rank);
+    let may = claim.may(draft);
     let idle = if may == May::Turn { May::Idle } else { may };
     if let Some((pool, bins)) = fit(draft, When::Soon) {
         return Err((wait(draft, model, pool, &bins), true));
     }
-    if let Some(victims) = evict::victims(draft, model, &pools, idle) {
+    if let Some(victims) = evict::victims(draft, claim, &pools, idle) {
         return Err((take(draft, model, &victims), true));
     }
     if let Some((pool, bins)) = fit(draft, When::Later) {
         return Err((wait(draft, model, pool, &bins), true));
     }
     if may == May::Turn {
-        if let Some(victims) = evict::victims(draft, model, &pools, may) {
+        if let Some(victims) = evict::victims(draft, claim, &pools, may) {
             return Err((take(draft, model, &victims), true));
         }
         if let Some(time) = turns::urgent_from(need) {

@@ -1,32 +1,18 @@
 //! Which replicas are evicted so that another model gets their room: replicas without requests in
 //! flight whose residency is over, the least recently used first.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use smallvec::SmallVec;
 
 use super::{
     draft::{Draft, Replica},
     fleet::{ModelNeed, PlacedState},
+    needs::{Claim, May, Need, takes_back},
     room::When,
     turns,
 };
 use crate::clock::Nanos;
-
-/// Whose room a model may take.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum May {
-    /// No other model's.
-    Nothing,
-    /// That of models which were last used before that time.
-    UsedBefore(Nanos),
-    /// That of models which were not used for as long as their residency is.
-    Unused,
-    /// That of models which have nothing in flight and nothing held.
-    Idle,
-    /// That of models in use too, when it is the model's turn.
-    Turn,
-}
 
 /// The replicas that are evicted from one bin: mostly a single one. Computed for every bin, hence
 /// no allocation.
@@ -59,13 +45,14 @@ struct Cost {
 /// `None`: it may evict none, or not enough.
 pub(super) fn victims(
     draft: &Draft<'_>,
-    model: usize,
+    claim: &Claim,
     pools: &[usize],
     may: May,
 ) -> Option<Victims> {
     if may == May::Nothing {
         return None;
     }
+    let model = claim.model;
     let need = &draft.fleet.models[model];
     let count = need.bins.max(1) as usize;
     pools.iter().find_map(|&pool| {
@@ -73,7 +60,7 @@ pub(super) fn victims(
         let ways = (0..open.len())
             .filter(|&bin| open[bin] && draft.rooms[pool][bin].capacity >= need.memory)
             .filter_map(|bin| {
-                let set = clear(draft, model, (pool, bin), may, &[])?;
+                let set = clear(draft, claim, (pool, bin), may, &[])?;
                 Some((cost(draft, &set), bin, set))
             });
         if count == 1 {
@@ -93,7 +80,7 @@ pub(super) fn victims(
         // Compute each bin again, because now the evictions in the other bins are known.
         let mut replicas = Vec::new();
         for &bin in &bins {
-            let more = clear(draft, model, (pool, bin), may, &replicas)?;
+            let more = clear(draft, claim, (pool, bin), may, &replicas)?;
             replicas.extend(more);
         }
         Some(Victims {
@@ -108,13 +95,13 @@ pub(super) fn victims(
 /// that go anyway.
 fn clear(
     draft: &Draft<'_>,
-    model: usize,
+    claim: &Claim,
     (pool, bin): (usize, usize),
     may: May,
     going: &[usize],
 ) -> Option<Cleared> {
     let room = &draft.rooms[pool][bin];
-    let needs = draft.fleet.models[model].memory;
+    let needs = draft.fleet.models[claim.model].memory;
     let needs = needs.saturating_add(room.owed());
     let when = if may == May::Turn {
         When::Later
@@ -138,9 +125,10 @@ fn clear(
             if free >= needs {
                 break;
             }
-            let spare = spare(draft, index, chosen.iter().chain(going));
+            let lost = lost(draft, index, chosen.iter().chain(going));
             let goes = || chosen.contains(&index) || going.contains(&index);
-            if spare == only_spare && !goes() && takes(draft, model, index, spare, may) {
+            let in_order = spare(draft, index, lost) == only_spare;
+            if in_order && !goes() && takes(draft, claim, index, lost, may) {
                 chosen.push(index);
                 free = free.saturating_add(draft.replicas[index].memory);
             }
@@ -161,32 +149,43 @@ fn clear(
     Some(chosen)
 }
 
-/// Whether a model keeps its minimum of replicas if this one goes as well.
-fn spare<'b>(draft: &Draft<'_>, index: usize, going: impl Iterator<Item = &'b usize>) -> bool {
+/// How many of the replicas that go are of the same model as this one.
+fn lost<'b>(draft: &Draft<'_>, index: usize, going: impl Iterator<Item = &'b usize>) -> u32 {
+    let model = draft.replicas[index].model;
+    let going = going.filter(|&&other| draft.replicas[other].model == model);
+    going.count() as u32
+}
+
+/// Whether a model keeps its minimum of replicas if this one goes besides those it loses.
+fn spare(draft: &Draft<'_>, index: usize, lost: u32) -> bool {
     draft.replicas[index].model.is_some_and(|model| {
-        let beyond = draft.staying[model].saturating_sub(draft.floor[model]) as usize;
-        let going = going.filter(|&&other| draft.replicas[other].model == Some(model));
-        beyond > 0 && beyond > going.count()
+        let beyond = draft.staying[model].saturating_sub(draft.floor[model]);
+        beyond > lost
     })
 }
 
-/// Whether a model may take the room of a replica.
-fn takes(draft: &Draft<'_>, model: usize, index: usize, spare: bool, may: May) -> bool {
+/// Whether a claim may take the room of a replica, of whose model it takes `lost` others.
+fn takes(draft: &Draft<'_>, claim: &Claim, index: usize, lost: u32, may: May) -> bool {
     let replica = &draft.replicas[index];
-    let Some(victim) = evictable(draft, model, replica) else {
+    let Some(victim) = evictable(draft, claim.model, replica) else {
         return false;
     };
+    let spare = spare(draft, index, lost);
     if replica.keeps_until > draft.now {
         return false;
     }
     let idle = replica.in_flight == 0 && victim.held == 0;
-    match may {
+    let taker = &draft.fleet.models[claim.model];
+    let may_take = match may {
         May::Nothing => false,
         May::UsedBefore(time) => idle && victim.last_used < time,
         May::Unused => idle && (spare || not_in_use_from(victim) <= draft.now),
         May::Idle => idle,
-        May::Turn => idle || turns::gives_way(victim, spare, &draft.fleet.models[model], draft.now),
-    }
+        May::Turn => idle || turns::gives_way(victim, spare, taker, draft.now),
+    };
+    // Those that take turns do take the room back, but not before their time.
+    let back = || (replica.model).is_some_and(|model| takes_back(draft, model, lost, claim));
+    may_take && (may == May::Turn || !back())
 }
 
 /// The model of a replica that may be evicted for another model once it has been idle for long
@@ -209,11 +208,20 @@ pub(super) fn unused_from(draft: &Draft<'_>, index: usize) -> Option<Nanos> {
     let replica = &draft.replicas[index];
     let model = evictable(draft, usize::MAX, replica)?;
     let is_idle = replica.in_flight == 0 && model.held == 0;
-    let from = match spare(draft, index, [].iter()) {
+    let from = match spare(draft, index, 0) {
         true => replica.keeps_until,
         false => replica.keeps_until.max(not_in_use_from(model)),
     };
-    is_idle.then_some(from)
+    let further = Claim {
+        model: usize::MAX,
+        rank: u32::MAX,
+        need: Need::FurtherHeld {
+            held: Reverse(u32::MAX),
+        },
+    };
+    let back = || (replica.model).is_some_and(|model| takes_back(draft, model, 0, &further));
+    let goes = is_idle && (from > draft.now || !back());
+    goes.then_some(from)
 }
 
 /// Bins that will soon be free for a model to which nothing may be evicted yet: those whose
@@ -266,7 +274,7 @@ fn cost(draft: &Draft<'_>, set: &[usize]) -> Cost {
         cost.in_use += usize::from(in_use);
         cost.in_flight += u64::from(replica.in_flight);
         cost.replicas += 1;
-        if !spare(draft, index, set[..position].iter()) {
+        if !spare(draft, index, lost(draft, index, set[..position].iter())) {
             cost.recent += usize::from(not_in_use_from(model) > draft.now);
             cost.last_used = cost.last_used.max(model.last_used);
         }

@@ -7,9 +7,10 @@
 //!
 //! The files, in the order in which a plan is made: `draft` is the fleet as the plan so far
 //! changes it, with the `room` in each bin; `admit` decides which models are promised room;
-//! `servers` how many bins there should be; `claims` which model gets room; `evict` and `turns`
-//! which model gives it up; `depart` which replicas go without being evicted; `capacity` how many
-//! replicas models could have. `retries` decides when a failed load is tried again.
+//! `servers` how many bins there should be; `needs` who comes first; `claims` which model gets
+//! room; `evict` and `turns` which model gives it up; `depart` which replicas go without being
+//! evicted; `capacity` how many replicas models could have. `retries` decides when a failed load is
+//! tried again.
 
 mod admit;
 mod capacity;
@@ -18,6 +19,7 @@ mod depart;
 mod draft;
 mod evict;
 mod fleet;
+mod needs;
 mod plan;
 mod retries;
 mod room;

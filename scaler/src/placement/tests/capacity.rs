@@ -76,6 +76,23 @@ fn what_nobody_uses_goes_for_a_model_for_which_requests_are_held() {
 }
 
 #[test]
+fn an_idle_replica_of_a_model_that_would_take_the_room_back_does_not_go() {
+    let other = ModelNeed {
+        wanted: 2,
+        min: 2,
+        ..model("other", 8)
+    };
+    let mut world = world(pool("server", &[4, 8, 8]), &[(other, 1)]);
+    world.request(1, 600 * SECOND);
+    world.run(300 * SECOND);
+    world.fleet.models[0].held = 1;
+    assert_eq!(capacity(&world), 1, "another replica of it is in use");
+    world.run(400 * SECOND);
+    world.fleet.models[0].held = 1;
+    assert_eq!(capacity(&world), 3);
+}
+
+#[test]
 fn of_models_that_have_all_they_may_have_nothing_is_said() {
     let fleet = Fleet {
         pools: vec![pool("server", &[8])],

@@ -5,6 +5,7 @@ mod checks;
 mod fixtures;
 mod nonsense;
 mod properties;
+mod rest;
 mod rules;
 mod servers;
 mod world;

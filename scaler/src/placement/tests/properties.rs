@@ -67,7 +67,7 @@ fn any_model() -> impl Strategy<Value = ModelNeed> {
         })
 }
 
-fn any_world() -> impl Strategy<Value = World> {
+pub(super) fn any_world() -> impl Strategy<Value = World> {
     let load_times = vec(1_u64..20, 10);
     (vec(any_pool(), 1..3), vec(any_model(), 1..10), load_times).prop_map(
         |(mut pools, mut models, load_times)| {
@@ -87,14 +87,14 @@ fn any_world() -> impl Strategy<Value = World> {
 
 /// What people and machines do to a fleet.
 #[derive(Clone, Debug)]
-enum Event {
+pub(super) enum Event {
     Request { model: Index, seconds: u32 },
     Wanted { model: Index, wanted: u32 },
     Leaves { pool: Index, bin: Index },
     Removed,
 }
 
-fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {
+pub(super) fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {
     let event = prop_oneof![
         20 => (any::<Index>(), 0_u32..20).prop_map(|(model, seconds)| Event::Request { model, seconds }),
         4 => (any::<Index>(), 0_u32..4).prop_map(|(model, wanted)| Event::Wanted { model, wanted }),
@@ -104,7 +104,7 @@ fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {
     vec((0_u32..8, event), 0..60)
 }
 
-fn do_to(world: &mut World, event: &Event) {
+pub(super) fn do_to(world: &mut World, event: &Event) {
     match event {
         Event::Request { model, seconds } => {
             let model = model.index(world.fleet.models.len());

@@ -2,6 +2,7 @@
 //! in flight has ended, and bins come some time after they are asked for.
 
 mod bins;
+mod start;
 
 use std::time::Duration;
 
@@ -37,6 +38,9 @@ pub(super) struct World {
     /// Whether each model's loads fail.
     pub(super) fails: Vec<bool>,
     failed_loads: Vec<FailedLoads>,
+    /// How many requests of each model are held all the time while it is served, because its
+    /// replicas are full.
+    pub(super) full: Vec<u32>,
     /// For each model, since when its held requests are held, and how long they will take.
     pub(super) held: Vec<Vec<(Nanos, Duration)>>,
     /// Requests of each model that have begun to be served.
@@ -58,6 +62,7 @@ impl World {
             load_times: vec![2 * SECOND; models],
             fails: vec![false; models],
             failed_loads: vec![FailedLoads::default(); models],
+            full: vec![0; models],
             held: vec![Vec::new(); models],
             served: vec![0; models],
             loads: vec![0; models],
@@ -66,27 +71,6 @@ impl World {
             asked_at: vec![Nanos(0); fleet.pools.len()],
             fleet,
         }
-    }
-
-    /// Puts a loaded replica somewhere.
-    pub(super) fn put(&mut self, model: usize, pool: usize, bins: &[usize]) {
-        let need = &mut self.fleet.models[model];
-        need.admitted = true;
-        need.load_time = Some(self.load_times[model]);
-        let placed = Placed {
-            model: need.name.clone(),
-            bins: bins.to_vec(),
-            memory: need.memory,
-            state: PlacedState::Loaded,
-            since: self.now - 1000 * SECOND,
-            in_flight: 0,
-        };
-        self.replicas.push(Replica {
-            pool,
-            placed,
-            until: Nanos(0),
-            ends: Vec::new(),
-        });
     }
 
     /// A request of a model, which takes that long once it is being served.
@@ -142,6 +126,26 @@ impl World {
             }
         }
         panic!("it goes on for ever: {:#?}", &plans[plans.len() - 12..]);
+    }
+
+    /// Steps until nothing was done for 10 minutes. Time may still be looked at, since some demand
+    /// goes on.
+    pub(super) fn rest(&mut self) {
+        let mut done = Vec::new();
+        let mut quiet_until = self.now + 600 * SECOND;
+        while self.now < quiet_until {
+            let plan = self.step(600 * SECOND);
+            if !plan.is_idle() {
+                quiet_until = self.now + 600 * SECOND;
+                done.push((self.now, plan));
+            }
+            let last = done.len().saturating_sub(12);
+            assert!(
+                done.len() < 200,
+                "it goes on for ever: {:#?}",
+                &done[last..]
+            );
+        }
     }
 
     /// The last model is there no more.
@@ -226,13 +230,20 @@ impl World {
                 model.not_before = self.failed_loads[index].not_before;
             }
             let mut replicas = self.replicas.iter().map(|replica| &replica.placed);
-            if replicas.any(|p| p.model == model.name && p.state == PlacedState::Loaded) {
+            let mut own = replicas.clone().filter(|p| p.model == model.name);
+            let serves = replicas.any(|p| p.model == model.name && p.state == PlacedState::Loaded);
+            if serves {
                 model.out_since = None;
-            } else if model.load_time.is_some() {
+            } else if model.load_time.is_some() || own.any(|p| p.state != PlacedState::Loading) {
                 model.out_since = model.out_since.or(Some(self.now));
             }
             model.held = held.len() as u32;
             model.held_since = held.first().map(|(since, _)| *since);
+            if self.full[index] > 0 && serves {
+                model.held = model.held.max(self.full[index]);
+                model.held_since = model.held_since.or(Some(self.now));
+                model.last_used = self.now;
+            }
         }
     }
 
