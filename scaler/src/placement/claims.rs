@@ -76,7 +76,7 @@ fn meet(draft: &mut Draft<'_>, claim: &Claim) -> Result<(), (Unplaced, bool)> {
     };
     if let Some((pool, bins)) = fit(draft, When::Now) {
         let why = match claim.need {
-            Need::Moving { .. } => Why::Moves,
+            Need::Moving { .. } | Need::PinnedMoving { .. } => Why::Moves,
             _ if need.held > 0 => Why::Held { held: need.held },
             _ => Why::Wanted {
                 has: draft.staying[model],

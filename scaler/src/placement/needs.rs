@@ -25,10 +25,12 @@ pub(super) enum Need {
     Held { held: Reverse<u32> },
     /// Like [`Held`](Self::Held), but a replica of the model is being drained for another model.
     HeldWhileDraining { held: Reverse<u32> },
-    /// The model's replica must leave its bin.
-    Moving { memory: Reverse<u64> },
+    /// The model is pinned, and its replica must leave its bin.
+    PinnedMoving { memory: Reverse<u64> },
     /// The model is pinned.
     Pinned,
+    /// The model's replica must leave its bin.
+    Moving { memory: Reverse<u64> },
     /// The model was never loaded.
     First,
     /// The model is in use, or was a moment ago, and has fewer replicas than its minimum.
@@ -77,7 +79,7 @@ impl Claim {
             _ => 0,
         };
         let rank = match self.need {
-            Need::Pinned => 1,
+            Need::PinnedMoving { .. } | Need::Pinned => 1,
             _ => self.rank,
         };
         (tier, rank, self.need, self.model)
@@ -91,7 +93,7 @@ impl Claim {
             | Need::Urgent { .. }
             | Need::Held { .. }
             | Need::HeldWhileDraining { .. } => May::Turn,
-            Need::Pinned => May::Idle,
+            Need::PinnedMoving { .. } | Need::Pinned => May::Idle,
             Need::Moving { .. } if self.rank == 1 => May::UsedBefore(model.last_used),
             // A model whose first load has failed is not worth an eviction.
             Need::First if model.not_before.is_none() => May::Unused,
@@ -154,8 +156,9 @@ fn what_for(draft: &Draft<'_>, model: usize, rank: u32, staying: u32) -> Need {
     let in_use = need.last_used + turns::residency(need) > draft.now
         || replicas().any(|replica| replica.in_flight > 0);
     match need.pinned {
-        _ if moving => Need::Moving { memory },
+        true if moving => Need::PinnedMoving { memory },
         true => Need::Pinned,
+        false if moving => Need::Moving { memory },
         false if rank == 1 && !was_loaded() => Need::First,
         false if in_use || need.held > 0 => Need::Minimum,
         false => Need::Return {

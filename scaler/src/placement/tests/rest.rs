@@ -31,6 +31,53 @@ fn first_bin_is_to_go(memory: &[u64], models: Vec<ModelNeed>, there: &[usize]) -
     world
 }
 
+fn pinned(name: &str, memory: u64) -> ModelNeed {
+    ModelNeed {
+        pinned: true,
+        ..model(name, memory)
+    }
+}
+
+#[test]
+fn a_pinned_model_gets_its_place_before_one_that_must_move() {
+    let models = vec![model("moves", 3), pinned("pinned", 5)];
+    let mut world = first_bin_is_to_go(&[12, 6], models, &[0]);
+    world.settle();
+    assert_eq!((world.loaded(0), world.loaded(1)), (0, 1));
+    assert_eq!(world.loads, [0, 1]);
+}
+
+#[test]
+fn a_model_that_is_on_its_way_gives_its_new_place_to_a_pinned_one_only_once() {
+    let models = vec![model("moves", 3), pinned("pinned", 5)];
+    let mut world = first_bin_is_to_go(&[12, 6], models, &[0]);
+    world.request(0, 600 * SECOND);
+    world.fleet.models[1].wanted = 0;
+    world.step(SECOND);
+    world.fleet.models[1].wanted = 1;
+    world.run(10 * SECOND);
+    assert_eq!(world.loads, [1, 1]);
+    let of_moves = &world.fleet.pools[0].placed[0];
+    assert_eq!((&of_moves.bins[..], of_moves.in_flight), (&[0][..], 1));
+    world.settle();
+    assert_eq!((world.loaded(0), world.loaded(1)), (0, 1));
+    assert_eq!(world.loads, [1, 1]);
+}
+
+#[test]
+fn a_pinned_model_moves_without_a_gap_into_the_room_of_one_that_is_idle() {
+    let models = vec![pinned("pinned", 5), model("idle", 5)];
+    let mut world = first_bin_is_to_go(&[6, 6], models, &[0]);
+    world.put(1, 0, &[1]);
+    world.fleet.models[1].last_used = world.now - 100 * SECOND;
+    for _ in 0..20 {
+        world.step(SECOND);
+        assert!(world.loaded(0) >= 1);
+    }
+    assert_eq!(world.fleet.pools[0].placed.len(), 1);
+    assert_eq!(world.fleet.pools[0].placed[0].bins, [1]);
+}
+
 #[test]
 fn a_model_that_was_never_loaded_waits_until_another_has_moved() {
     let models = vec![model("moves", 3), model("new", 5)];
