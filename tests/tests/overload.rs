@@ -39,13 +39,30 @@ const ALL: Duration = Duration::from_secs(90);
 ///
 /// In a cluster, callers and replicas have machines of their own. Here, what they do would be measured
 /// as the proxy's.
-fn cores() -> &'static [&'static str] {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let others = format!("1-{}", cores - 1);
+fn cores() -> Vec<String> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let ranges = line.into_iter().flat_map(|list| list.trim().split(','));
+    let cores: Vec<usize> = ranges
+        .filter_map(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            Some(first.parse().ok()?..=last.parse().ok()?)
+        })
+        .flatten()
+        .collect();
     let pid = std::process::id().to_string();
-    match cores > 1 && done("taskset", &["-a", "-c", "-p", &others, &pid]) {
-        true => &["taskset", "-c", "0", "env", "TAILBACK_WORKERS=1"],
-        false => &["env"],
+    match cores.split_first() {
+        Some((first, others @ [_, ..])) => {
+            let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+            let is_done = done("taskset", &["-a", "-c", "-p", &others.join(","), &pid]);
+            let first = first.to_string();
+            let command = ["taskset", "-c", &first, "env", "TAILBACK_WORKERS=1"];
+            let command = command.map(str::to_owned).to_vec();
+            if is_done { command } else { vec!["env".into()] }
+        }
+        _ => vec!["env".into()],
     }
 }
 
@@ -206,7 +223,8 @@ async fn callers_that_make_it_hold_all_they_can_neither_kill_the_proxy_nor_stop_
     let light = static_manifest("light", of_light_traffic.address, &["light"]);
     let manifests = format!("{}---\n{asleep}---\n{light}", upstream.manifest(&["m"]));
     let enter = group.enter();
-    let wrapper = [first_core, &["sh", "-c", &enter, "sh"]].concat();
+    let first_core = first_core.iter().map(String::as_str);
+    let wrapper: Vec<_> = first_core.chain(["sh", "-c", &enter, "sh"]).collect();
     let proxy = Tailback::start_under(&wrapper, &manifests);
     let limit = proxy.metric("tailback_memory_limit_bytes");
     assert_eq!(limit as u64, 224 * MIB, "7/8 of the group's");

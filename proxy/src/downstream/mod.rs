@@ -9,6 +9,7 @@ mod http2;
 mod io;
 mod lifecycle;
 mod notsent_lowat;
+mod opening;
 mod opening_turn;
 mod receive_window;
 mod rest;
@@ -17,7 +18,6 @@ mod tunnel;
 
 use std::{
     future::{Future, poll_fn},
-    rc::Rc,
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -28,18 +28,15 @@ use futures_util::FutureExt;
 use pingora::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 use send_wrapper::SendWrapper;
 use tailback_config::{HalfClose, Limits, Timeouts};
-use tokio_rustls::TlsAcceptor;
 
-use self::opening_turn::opening_turn;
 pub use self::{
     handler::{Handler, ResponseStream},
     lifecycle::Lifecycle,
     tunnel::Tunnel,
 };
 use crate::{
-    api_keys::sha256,
-    exchange::{Connection, Scheme, body::BufferBudget},
-    net::{HttpVersion, Socket, Transport, detect, tls},
+    exchange::body::BufferBudget,
+    net::{HttpVersion, Socket, tls},
     overload::{self, Level, Overload, Shed},
     protocol::cors::Cors,
     telemetry::metrics::DownstreamMetrics,
@@ -128,7 +125,7 @@ fn serve<H: Handler>(
         downstream.handler.accepted();
         let mut io = None;
         // What is in a box here is given back when it is done.
-        let opened = Box::pin(open_in_time(&downstream, socket, &shutdown, &mut io)).await;
+        let opened = Box::pin(opening::open(&downstream, socket, &shutdown, &mut io)).await;
         let Some(connection) = opened else {
             return;
         };
@@ -205,56 +202,4 @@ async fn reject(mut socket: Socket, body: &str, encrypted: bool) {
         let _ = socket.read(&mut come).now_or_never();
     }
     let _ = socket.shutdown().await;
-}
-
-/// [Opens](open) a connection, and puts its bytes into `io`. `None`: it is to be closed. No request has
-/// begun yet, so it gets no answer.
-async fn open_in_time<H: Handler>(
-    downstream: &Downstream<H>,
-    socket: Socket,
-    shutdown: &ShutdownWatch,
-    io: &mut Option<Transport<Socket>>,
-) -> Option<Rc<Connection>> {
-    let settings = &downstream.settings;
-    let opening = tokio::time::timeout(settings.timeouts.header, open(settings, socket));
-    let (opened, connection) = tokio::select! {
-        opened = opening => opened.ok()?.ok()?,
-        // While draining, a connection that has sent nothing is closed after the linger time.
-        () = drain::began(shutdown.clone(), || downstream.lifecycle.linger()) => return None,
-    };
-    *io = Some(opened);
-    Some(Rc::new(connection))
-}
-
-/// Waits for the first bytes and a turn, accepts TLS, if configured, and determines the HTTP version: by ALPN, or else by the first
-/// bytes.
-async fn open(
-    settings: &DownstreamSettings,
-    socket: Socket,
-) -> std::io::Result<(Transport<Socket>, Connection)> {
-    let peer = socket.peer();
-    socket.readable().await?;
-    opening_turn().await;
-    let connection =
-        |version, scheme| Connection::new(settings.timeouts.clone(), peer, version, scheme);
-    let Some(tls) = &settings.tls else {
-        let (io, version) = detect::version(Transport::clear(socket)).await?;
-        return Ok((io, connection(version, Scheme::Http)));
-    };
-    let stream = TlsAcceptor::from(tls.current()).accept(socket).await?;
-    let chain = stream.get_ref().1.peer_certificates();
-    let certificate = chain.and_then(|chain| Some(sha256(chain.first()?)));
-    let agreed = match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => Some(HttpVersion::Http2),
-        Some(b"http/1.1") => Some(HttpVersion::Http1),
-        _ => None,
-    };
-    let io = Transport::tls(stream);
-    let (io, version) = match agreed {
-        Some(version) => (io, version),
-        None => detect::version(io).await?,
-    };
-    let mut connection = connection(version, Scheme::Https);
-    connection.certificate = certificate;
-    Ok((io, connection))
 }

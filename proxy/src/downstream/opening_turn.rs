@@ -1,14 +1,29 @@
-//! Turns of new connections. To open one costs as much as several requests, and with TLS as much as many.
-//! So only some are opened in each round of a worker's event loop, and requests on open connections
-//! do not wait for the rest of a crowd.
+//! Turns of new connections. To open one costs as much as several requests, and a TLS handshake as much as
+//! many. So only some are opened in each round of a worker's event loop, and requests on open
+//! connections do not wait for the rest of a crowd.
 
-use std::{cell::Cell, rc::Rc};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use send_wrapper::SendWrapper;
 use tokio::{sync::Semaphore, task::yield_now};
 
-/// Connections that a worker opens before it looks at its sockets again.
+/// Turns that a worker has before it looks at its sockets again.
 const IN_A_ROUND: usize = 16;
+/// Where rounds take long, there is a turn for each of these: new connections get their part of the
+/// worker's time, too.
+const TIME_OF_TURN: Duration = Duration::from_micros(500);
+
+/// How many turns a new connection needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Opening {
+    Clear = 1,
+    /// It has a handshake.
+    Tls = 4,
+}
 
 thread_local! {
     static TURNS: Rc<Turns> = Rc::new(Turns {
@@ -26,33 +41,50 @@ struct Turns {
 }
 
 /// Waits until it is a new connection's turn: the first to wait is the first to be served.
-pub(super) async fn opening_turn() {
+pub(super) async fn opening_turn(opening: Opening) {
     let turns = TURNS.with(Rc::clone);
     if !turns.is_counting.replace(true) {
         // Workers do not steal tasks, so it stays on this thread.
-        tokio::spawn(SendWrapper::new(renew_in_each_round(turns.clone())));
+        tokio::spawn(SendWrapper::new(renew_in_each_round(Counting(
+            turns.clone(),
+        ))));
     }
-    if let Ok(turn) = turns.left.acquire().await {
-        turn.forget();
+    if let Ok(taken) = turns.left.acquire_many(opening as u32).await {
+        taken.forget();
+    }
+}
+
+/// Ends with the task.
+struct Counting(Rc<Turns>);
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.0.is_counting.set(false);
     }
 }
 
 /// Renews the turns after each look at the sockets, until none was taken in a round.
-async fn renew_in_each_round(turns: Rc<Turns>) {
+async fn renew_in_each_round(counting: Counting) {
+    let left = &counting.0.left;
+    let mut begun = Instant::now();
     loop {
         // A task that yields runs again after the runtime has looked at the sockets.
         yield_now().await;
-        match IN_A_ROUND - turns.left.available_permits() {
-            0 => return turns.is_counting.set(false),
-            taken => turns.left.add_permits(taken),
+        if let Some(more) = left.available_permits().checked_sub(IN_A_ROUND) {
+            left.forget_permits(more);
+            return;
         }
+        let took = begun.elapsed();
+        begun += took;
+        let turns = IN_A_ROUND.max((took.as_micros() / TIME_OF_TURN.as_micros()) as usize);
+        left.add_permits(turns.saturating_sub(left.available_permits()));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{cell::RefCell, time::Duration};
+    use std::cell::RefCell;
     use tokio::task::LocalSet;
 
     /// What happens, in its order: a connection is opened, or the worker has looked at its sockets.
@@ -70,7 +102,7 @@ mod tests {
         for number in 0..CROWD {
             let events = events.clone();
             tasks.spawn_local(async move {
-                opening_turn().await;
+                opening_turn(Opening::Clear).await;
                 events.borrow_mut().push(Event::Opened(number));
             });
         }
@@ -108,15 +140,15 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_leaves_while_it_waits_takes_no_turn() {
         for _ in 0..IN_A_ROUND {
-            opening_turn().await;
+            opening_turn(Opening::Clear).await;
         }
-        let waiting = opening_turn();
+        let waiting = opening_turn(Opening::Clear);
         tokio::select! {
             biased;
             () = waiting => panic!("there was no turn left"),
             () = std::future::ready(()) => {}
         }
-        tokio::time::timeout(Duration::from_secs(10), opening_turn())
+        tokio::time::timeout(Duration::from_secs(10), opening_turn(Opening::Tls))
             .await
             .expect("the next has its turn");
     }

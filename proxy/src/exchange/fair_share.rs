@@ -1,21 +1,36 @@
-//! Fair shares of a worker's time for large bodies, and for connections on which much arrives. After
-//! each share, a body waits until the runtime has polled the sockets; then the next body in the queue
-//! passes one share. So a small request waits for at most one share, not for one of each large body.
+//! Fair shares of a worker's time for large bodies, and for connections on which much arrives at once.
+//! After each share, a body waits until the runtime has polled the sockets; then the next body in the
+//! queue passes one share. So a small request waits for at most one share, not for one of each large
+//! body. Connections wait in a queue of their own: on them, small requests wait as well.
 
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    iter,
     rc::{Rc, Weak},
     task::{Context, Poll, Waker},
 };
 
 use send_wrapper::SendWrapper;
+use smallvec::SmallVec;
 
 /// Bytes of bodies that pass before a body has to wait.
 pub(super) const SHARE: usize = 256 * 1024;
+/// Bytes that may come on a connection at once before it has to wait: many may begin at once.
+const FIRST_OF_CONNECTION: usize = 16 * 1024;
+/// As much as for a body, but for more connections at a time, so that each waits a shorter time.
+const CONNECTIONS_AT_ONCE: usize = 4;
+const SHARE_OF_CONNECTION: usize = SHARE / CONNECTIONS_AT_ONCE;
+
+/// Those that wait, in turn.
+#[derive(Default)]
+struct Waiting {
+    bodies: VecDeque<Weak<dyn AsRef<FairShare>>>,
+    connections: VecDeque<Weak<dyn AsRef<FairShare>>>,
+}
 
 thread_local! {
-    static WAITING: RefCell<VecDeque<Weak<dyn AsRef<FairShare>>>> = RefCell::default();
+    static WAITING: RefCell<Waiting> = RefCell::default();
     /// Whether the task that grants shares is running.
     static GRANTING: Cell<bool> = const { Cell::new(false) };
 }
@@ -26,27 +41,44 @@ thread_local! {
 pub struct FairShare {
     /// In bytes.
     left: Cell<usize>,
+    kind: Kind,
     /// Woken at the next share. The request's body and the response's may belong to different
     /// tasks.
     wakers: RefCell<Vec<Waker>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// The bodies of a request and of its response.
+    Bodies,
+    /// What arrives on a connection.
+    Connection,
 }
 
 impl Default for FairShare {
     fn default() -> Self {
         Self {
             left: Cell::new(SHARE),
+            kind: Kind::Bodies,
             wakers: RefCell::default(),
         }
     }
 }
 
 impl FairShare {
-    /// A share of which the first is so many bytes.
+    /// The share of a connection, of what arrives on it.
     #[must_use]
-    pub fn with_first(bytes: usize) -> Self {
-        let share = Self::default();
-        share.left.set(bytes);
-        share
+    pub fn of_connection() -> Self {
+        Self {
+            left: Cell::new(FIRST_OF_CONNECTION),
+            kind: Kind::Connection,
+            wakers: RefCell::default(),
+        }
+    }
+
+    /// All that had arrived on the connection was read: only what comes at once has to wait.
+    pub fn ran_dry(&self) {
+        self.left.set(self.left.get().max(FIRST_OF_CONNECTION));
     }
 
     /// Counts `bytes` that have passed, in either direction.
@@ -69,7 +101,7 @@ impl FairShare {
         let mut wakers = share.wakers.borrow_mut();
         if wakers.is_empty() {
             let owner: Weak<T> = Rc::downgrade(owner);
-            enqueue(owner);
+            enqueue(owner, share.kind);
         }
         if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
             wakers.push(cx.waker().clone());
@@ -78,7 +110,10 @@ impl FairShare {
     }
 
     fn grant(&self) {
-        self.renew();
+        self.left.set(match self.kind {
+            Kind::Bodies => SHARE,
+            Kind::Connection => SHARE_OF_CONNECTION,
+        });
         for waker in self.wakers.take() {
             waker.wake();
         }
@@ -91,28 +126,46 @@ impl AsRef<FairShare> for FairShare {
     }
 }
 
-fn enqueue(owner: Weak<dyn AsRef<FairShare>>) {
-    WAITING.with_borrow_mut(|waiting| waiting.push_back(owner));
+fn enqueue(owner: Weak<dyn AsRef<FairShare>>, kind: Kind) {
+    WAITING.with_borrow_mut(|waiting| match kind {
+        Kind::Bodies => waiting.bodies.push_back(owner),
+        Kind::Connection => waiting.connections.push_back(owner),
+    });
     if !GRANTING.replace(true) {
         // Workers do not steal tasks, so it stays on this thread.
         tokio::spawn(SendWrapper::new(grant_in_turn()));
     }
 }
 
-/// Grants one share at a time, until no body waits.
+/// Grants a share to one body and some connections at a time, until nobody waits.
 async fn grant_in_turn() {
     loop {
         // The runtime polls its sockets rarely while tasks are ready. A task that yields runs again
         // after that poll, and after the tasks that the poll has woken.
         tokio::task::yield_now().await;
-        let Some(owner) = WAITING.with_borrow_mut(VecDeque::pop_front) else {
+        let owners: SmallVec<[_; 1 + CONNECTIONS_AT_ONCE]> = WAITING.with_borrow_mut(
+            |Waiting {
+                 bodies,
+                 connections,
+             }| {
+                let body = next(bodies).into_iter();
+                let some = (0..CONNECTIONS_AT_ONCE).map_while(|_| next(connections));
+                body.chain(some).collect()
+            },
+        );
+        if owners.is_empty() {
             GRANTING.set(false);
             return;
-        };
-        if let Some(owner) = owner.upgrade() {
+        }
+        for owner in owners {
             (*owner).as_ref().grant();
         }
     }
+}
+
+/// The first in the queue that is still there.
+fn next(queue: &mut VecDeque<Weak<dyn AsRef<FairShare>>>) -> Option<Rc<dyn AsRef<FairShare>>> {
+    iter::from_fn(|| queue.pop_front()).find_map(|owner| owner.upgrade())
 }
 
 #[cfg(test)]
@@ -169,5 +222,46 @@ mod tests {
         }
         let both = tokio::time::timeout(Duration::from_secs(10), tasks);
         both.await.expect("one was not woken");
+    }
+
+    #[tokio::test]
+    async fn connections_wait_for_each_other_and_not_for_bodies() {
+        let bodies: Vec<_> = (0..50).map(|_| owner()).collect();
+        let connections: Vec<_> = (0..2 * CONNECTIONS_AT_ONCE)
+            .map(|_| Rc::new(FairShare::of_connection()))
+            .collect();
+        let gone = Rc::new(FairShare::of_connection());
+        let cx = &mut Context::from_waker(Waker::noop());
+        for body in &bodies {
+            body.0.spend(SHARE);
+            assert!(FairShare::poll(body, cx).is_pending());
+        }
+        for connection in [&gone].into_iter().chain(&connections) {
+            connection.spend(FIRST_OF_CONNECTION);
+            assert!(FairShare::poll(connection, cx).is_pending());
+        }
+        // It takes nobody's turn.
+        drop(gone);
+        let mut ready = Vec::new();
+        while ready.last() != Some(&connections.len()) {
+            tokio::task::yield_now().await;
+            let granted = connections.iter().filter(|share| share.left.get() > 0);
+            ready.push(granted.count());
+        }
+        ready.retain(|count| *count > 0);
+        ready.dedup();
+        assert_eq!(ready, [CONNECTIONS_AT_ONCE, 2 * CONNECTIONS_AT_ONCE]);
+        assert!(bodies.iter().filter(|body| body.0.left.get() > 0).count() < 10);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_read_to_its_end_does_not_wait() {
+        let connection = Rc::new(FairShare::of_connection());
+        let cx = &mut Context::from_waker(Waker::noop());
+        for _ in 0..1_000 {
+            connection.spend(FIRST_OF_CONNECTION - 1);
+            assert!(FairShare::poll(&connection, cx).is_ready());
+            connection.ran_dry();
+        }
     }
 }
