@@ -18,10 +18,14 @@ use crate::{
 
 /// A replica that has served for this long counts as started well, even if it ends later.
 const RAN_WELL: Duration = Duration::from_secs(10);
+/// The first count of a new model comes at once, if there is one.
+const FIRST_COUNT: Duration = Duration::from_millis(100);
 
 /// A model, and the devices of its replicas.
 pub(super) struct HostModel {
     pub hosted: HostedModel,
+    /// Until when its first count is waited for; `None`: there is one.
+    pub count_by: Option<Nanos>,
     /// The last replica set of its processes.
     pub set: ReplicaSet,
     pub assigned: Vec<Assigned>,
@@ -57,6 +61,7 @@ impl HostModel {
         Self {
             assigned: assigned.collect(),
             hosted: HostedModel::new(model),
+            count_by: Some(now + FIRST_COUNT),
             set: ReplicaSet::default(),
             memory: BTreeMap::new(),
             counts: HostCounts::default(),

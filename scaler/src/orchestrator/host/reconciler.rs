@@ -117,6 +117,7 @@ impl Reconciler {
             Command::Scale(name, replicas) => {
                 if let Some(own) = self.models.get_mut(&*name) {
                     self.stale |= own.hosted.want(replicas);
+                    self.stale |= own.count_by.take().is_some();
                 }
             }
             Command::Demand(name, demand) => {
@@ -162,8 +163,13 @@ impl Reconciler {
         let stale = std::mem::take(&mut self.stale);
         let waits = self.waits() && now.since(self.planned) >= WAITING;
         if (stale || due || waits) && !self.retired {
-            self.planned = now;
-            self.plan(now).await;
+            match self.all_counted_by(now) {
+                Some(by) => self.again_at = Some(by),
+                None => {
+                    self.planned = now;
+                    self.plan(now).await;
+                }
+            }
         }
         if stale || due || self.stale || waits {
             self.report();
@@ -172,6 +178,13 @@ impl Reconciler {
             self.shown = now;
             self.show(now);
         }
+    }
+
+    /// Until when a plan waits for the first counts of new models. A plan without them would start
+    /// models that a pinned one, whose count comes a moment later, puts out again.
+    fn all_counted_by(&self, now: Nanos) -> Option<Nanos> {
+        let new = self.models.values().filter_map(|own| own.count_by);
+        new.filter(|by| *by > now).max()
     }
 
     /// Updates what the admin address shows.
@@ -323,5 +336,49 @@ impl Reconciler {
                 let _ = self.events.send(set);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use tailback_config::{Env, load_text};
+
+    use super::*;
+    use crate::replica_logs::ReplicaLogs;
+
+    #[tokio::test]
+    async fn the_first_plan_waits_until_all_models_have_counts_but_not_for_long() {
+        const TEXT: &str = "{ apiVersion: tailback.dev/v1alpha1, kind: Host, metadata: { name: h }, \
+             spec: { devices: [{ name: '0', memory: 24Gi }] } }\n---\n\
+             { apiVersion: tailback.dev/v1alpha1, kind: Server, metadata: { name: s }, \
+             spec: { process: { command: [x, '{port}'] } } }\n---\n\
+             { apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: { name: kept }, \
+             spec: { server: s, memory: 16Gi, scaling: { pin: true } } }\n---\n\
+             { apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: { name: other }, \
+             spec: { server: s, memory: 16Gi } }\n";
+        let config = load_text(Path::new("a.yaml"), TEXT, &Env::default()).unwrap();
+        let (events, _sets) = mpsc::unbounded_channel();
+        let supervisor = PathBuf::from("supervisor");
+        let processes = Processes::new(supervisor, events.clone(), ReplicaLogs::default());
+        let status = ServerStatusStore::default();
+        let tries = LoadTries::of(&config.process.placement);
+        let mut reconciler = Reconciler::new(Arc::new(processes), events, status, tries);
+        let follow = |reconciler: &mut Reconciler| {
+            for name in ["kept", "other"] {
+                reconciler.obey(Command::Follow(config.models[name].clone()));
+            }
+        };
+        follow(&mut reconciler);
+        let soon = Nanos::now();
+        reconciler.obey(Command::Scale("other".to_owned(), 1));
+        let by = reconciler.all_counted_by(soon).expect("a time");
+        assert_eq!(reconciler.all_counted_by(by), None);
+        reconciler.obey(Command::Scale("kept".to_owned(), 1));
+        assert_eq!(reconciler.all_counted_by(soon), None);
+        // Models that are known are not waited for.
+        follow(&mut reconciler);
+        assert_eq!(reconciler.all_counted_by(soon), None);
     }
 }
