@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 
 use super::{
     admit::Admission,
-    draft::{Draft, MOST_AT_ONCE},
+    draft::{Draft, MOST_AT_ONCE, Replica},
     evict::{self, Victims},
-    fleet::Bin,
+    fleet::{Bin, PlacedState},
     needs::{Claim, May, Need},
     plan::{Unplaced, Why},
     room::{Room, When},
@@ -75,6 +75,10 @@ fn meet(draft: &mut Draft<'_>, claim: &Claim) -> Result<(), (Unplaced, bool)> {
         pools.find_map(|&pool| Some((pool, draft.fit(model, pool, when)?)))
     };
     if let Some((pool, bins)) = fit(draft, When::Now) {
+        if loads_where_it_may_stay(draft, claim) {
+            draft.reserve(model, pool, &bins);
+            return Ok(());
+        }
         let why = match claim.need {
             Need::Moving { .. } | Need::PinnedMoving { .. } => Why::Moves,
             _ if need.held > 0 => Why::Held { held: need.held },
@@ -119,6 +123,25 @@ fn meet(draft: &mut Draft<'_>, claim: &Claim) -> Result<(), (Unplaced, bool)> {
         return Err((Unplaced::Turns { with, until }, false));
     }
     Err((no_room(draft, model, &pools), false))
+}
+
+/// Whether what would move is still being loaded, in a bin that is to go but may stay after all. It
+/// moves once it is loaded: two loads at once would both fail if the model cannot be loaded, and one
+/// of them would be needless if the bin stays.
+fn loads_where_it_may_stay(draft: &Draft<'_>, claim: &Claim) -> bool {
+    let need = &draft.fleet.models[claim.model];
+    let may_stay = |replica: &Replica<'_>| {
+        let bins = &draft.fleet.pools[replica.pool].bins;
+        let stays = |&bin: &usize| bins.get(bin).is_some_and(|bin| !bin.given_up);
+        need.pools.contains(&replica.pool) && replica.bins.iter().all(stays)
+    };
+    let of_model = draft.of_model[claim.model].iter();
+    let loading = of_model
+        .map(|&index| &draft.replicas[index])
+        .filter(|own| own.parting && own.state == PlacedState::Loading && may_stay(own));
+    // What is loaded moves first.
+    let others = (need.wanted as usize).saturating_sub(loading.count());
+    claim.rank as usize > others
 }
 
 /// Keeps room for a model in bins where room is being freed.

@@ -78,6 +78,37 @@ fn a_pinned_model_moves_without_a_gap_into_the_room_of_one_that_is_idle() {
     assert_eq!(world.fleet.pools[0].placed[0].bins, [1]);
 }
 
+/// A model that is being loaded into the first bin, which is then to go.
+fn first_bin_is_to_go_during_a_load() -> World {
+    let mut world = host(&[6, 6], vec![model("loads", 5)]);
+    world.step(SECOND);
+    world.fleet.pools[0].bins[0].leaving = true;
+    world
+}
+
+#[test]
+fn a_model_that_is_being_loaded_is_not_loaded_elsewhere_at_the_same_time() {
+    let mut world = first_bin_is_to_go_during_a_load();
+    world.step(SECOND);
+    assert_eq!(world.loads, [1]);
+    world.fleet.pools[0].bins[0].leaving = false;
+    world.settle();
+    assert_eq!((world.loaded(0), &world.loads[..]), (1, &[1][..]));
+
+    let mut world = first_bin_is_to_go_during_a_load();
+    world.settle();
+    assert_eq!((world.loaded(0), &world.loads[..]), (1, &[2][..]));
+    assert_eq!(world.fleet.pools[0].placed[0].bins, [1]);
+}
+
+#[test]
+fn a_model_is_loaded_elsewhere_at_once_if_its_bin_goes_in_any_case() {
+    let mut world = first_bin_is_to_go_during_a_load();
+    world.fleet.pools[0].bins[0].given_up = true;
+    world.step(SECOND);
+    assert_eq!(world.loads, [2]);
+}
+
 #[test]
 fn a_model_that_was_never_loaded_waits_until_another_has_moved() {
     let models = vec![model("moves", 3), model("new", 5)];

@@ -47,6 +47,8 @@ pub(super) struct World {
     pub(super) served: Vec<u32>,
     /// Loads of each model.
     pub(super) loads: Vec<u32>,
+    /// How often a bin was to go.
+    pub(super) left: u32,
     replicas: Vec<Replica>,
     /// For each pool, when bins that are asked for come.
     coming: Vec<Option<Nanos>>,
@@ -66,6 +68,7 @@ impl World {
             held: vec![Vec::new(); models],
             served: vec![0; models],
             loads: vec![0; models],
+            left: 0,
             replicas: Vec::new(),
             coming: vec![None; fleet.pools.len()],
             asked_at: vec![Nanos(0); fleet.pools.len()],
@@ -337,6 +340,7 @@ impl World {
             });
         }
         for &(pool, bin) in &plan.leave {
+            self.left += 1;
             self.fleet.pools[pool].bins[bin].leaving = true;
         }
         for (index, pool) in self.fleet.pools.iter_mut().enumerate() {
