@@ -145,6 +145,7 @@ proptest! {
 
     #[test]
     fn a_fleet_without_new_demand_comes_to_rest(mut world in any_world(), events in events()) {
+        as_is_built(&mut world);
         for (pause, event) in &events {
             do_to(&mut world, event);
             world.run(*pause * SECOND + Duration::from_millis(1));
@@ -154,6 +155,7 @@ proptest! {
 
     #[test]
     fn a_request_gets_an_idle_models_room(mut world in any_world(), asked in any::<Index>()) {
+        as_is_built(&mut world);
         for model in &mut world.fleet.models {
             model.pinned = false;
         }
@@ -178,6 +180,7 @@ proptest! {
         events in events(),
         asked in any::<Index>(),
     ) {
+        as_is_built(&mut world);
         without_bounds(&mut world);
         for (pause, event) in events.iter().filter(|(_, event)| !matches!(event, Event::Leaves { .. })) {
             do_to(&mut world, event);
@@ -202,6 +205,7 @@ proptest! {
 
     #[test]
     fn promises_stay_within_over_commit(mut world in any_world(), percent in 0_u32..100) {
+        as_is_built(&mut world);
         for pool in &mut world.fleet.pools {
             pool.overcommit = Some(percent);
         }
@@ -253,6 +257,7 @@ proptest! {
         asked in any::<Index>(),
         at in vec(0_u32..240, 1..4),
     ) {
+        as_is_built(&mut world);
         without_bounds(&mut world);
         // Whoever is asked for has time for three loads: its own, and what is being loaded in its way.
         world.load_times.iter_mut().for_each(|time| *time = (*time).min(8 * SECOND));
@@ -330,6 +335,18 @@ proptest! {
             let cycle = seconds + (3 * seconds).max(10);
             prop_assert!(loads <= 3600 / cycle + 1);
             prop_assert!(world.served[model] > 0, "{} of {:?}", model, world.loads);
+        }
+    }
+}
+
+/// Only hosts, which do not scale, have models in several bins at once or in several pools.
+pub(super) fn as_is_built(world: &mut World) {
+    let pools = &world.fleet.pools;
+    if pools.iter().any(|pool| pool.scaling.is_some()) {
+        for model in &mut world.fleet.models {
+            model.pools.retain(|pool| *pool < pools.len());
+            model.pools.truncate(1);
+            model.bins = 1;
         }
     }
 }

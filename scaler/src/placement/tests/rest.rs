@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use super::{
     super::{Fleet, ModelNeed},
     fixtures::{SECOND, model, pool},
-    properties::{any_world, do_to, events},
+    properties::{any_world, as_is_built, do_to, events},
     world::World,
 };
 use crate::clock::Nanos;
@@ -221,13 +221,7 @@ fn start() -> impl Strategy<Value = Start> {
 }
 
 fn begin(world: &mut World, start: &Start) {
-    // Only hosts, which do not scale, have models in several bins at once or in several pools.
-    if world.fleet.pools.iter().any(|pool| pool.scaling.is_some()) {
-        for model in &mut world.fleet.models {
-            model.pools.truncate(1);
-            model.bins = 1;
-        }
-    }
+    as_is_built(world);
     for (placed, pool, bin) in &start.placed {
         let model = placed.index(world.fleet.models.len());
         let pool = pool.index(world.fleet.pools.len());
