@@ -130,15 +130,15 @@ fn meet(draft: &mut Draft<'_>, claim: &Claim) -> Result<(), (Unplaced, bool)> {
 /// of them would be needless if the bin stays.
 fn loads_where_it_may_stay(draft: &Draft<'_>, claim: &Claim) -> bool {
     let need = &draft.fleet.models[claim.model];
-    let may_stay = |replica: &Replica<'_>| {
+    let may_stay = |replica: &&Replica<'_>| {
         let bins = &draft.fleet.pools[replica.pool].bins;
         let stays = |&bin: &usize| bins.get(bin).is_some_and(|bin| !bin.given_up);
         need.pools.contains(&replica.pool) && replica.bins.iter().all(stays)
     };
-    let of_model = draft.of_model[claim.model].iter();
-    let loading = of_model
-        .map(|&index| &draft.replicas[index])
-        .filter(|own| own.parting && own.state == PlacedState::Loading && may_stay(own));
+    let loading = draft
+        .replicas_of(claim.model)
+        .filter(|own| own.parting && own.state == PlacedState::Loading)
+        .filter(may_stay);
     // What is loaded moves first.
     let others = (need.wanted as usize).saturating_sub(loading.count());
     claim.rank as usize > others

@@ -222,13 +222,16 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The replicas of a model.
+    pub(super) fn replicas_of(&self, model: usize) -> impl Iterator<Item = &Replica<'a>> {
+        let of_model = self.of_model[model].iter();
+        of_model.map(|&index| &self.replicas[index])
+    }
+
     /// The pools that a model may be in: first those that have a replica of it, then by its
     /// preference.
     pub(super) fn pools_of(&self, model: usize) -> Vec<usize> {
-        let there = |&pool: &usize| {
-            let mut of_model = self.of_model[model].iter();
-            of_model.any(|&replica| self.replicas[replica].pool == pool)
-        };
+        let there = |&pool: &usize| self.replicas_of(model).any(|replica| replica.pool == pool);
         let pools = self.fleet.models[model].pools.iter().copied();
         let mut pools: Vec<_> = pools.filter(|&pool| pool < self.rooms.len()).collect();
         pools.sort_by_key(|pool| !there(pool));
@@ -240,8 +243,7 @@ impl<'a> Draft<'a> {
     pub(super) fn open_bins(&self, model: usize, pool: usize) -> Vec<bool> {
         let mut open: Vec<_> = self.rooms[pool].iter().map(|room| !room.leaving).collect();
         if self.fleet.pools[pool].one_per_bin {
-            for &replica in &self.of_model[model] {
-                let replica = &self.replicas[replica];
+            for replica in self.replicas_of(model) {
                 for &bin in replica.bins.iter().filter(|_| replica.pool == pool) {
                     if let Some(open) = open.get_mut(bin) {
                         *open = false;

@@ -114,11 +114,7 @@ pub(super) fn takes_back(draft: &Draft<'_>, model: usize, lost: u32, from: &Clai
 
 fn what_for(draft: &Draft<'_>, model: usize, rank: u32, staying: u32) -> Need {
     let need = &draft.fleet.models[model];
-    let replicas = || {
-        draft.of_model[model]
-            .iter()
-            .map(|&index| &draft.replicas[index])
-    };
+    let replicas = || draft.replicas_of(model);
     let held = Reverse(need.held);
     let memory = Reverse(need.memory);
     let parting = replicas().filter(|r| r.parting && r.serves()).count();

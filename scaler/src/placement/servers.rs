@@ -193,8 +193,7 @@ fn first_fit(
     for model in models {
         let need = &fleet.models[model];
         let mut open: Vec<_> = rooms.iter().map(|room| !room.leaving).collect();
-        for &index in &draft.of_model[model] {
-            let replica = &draft.replicas[index];
+        for replica in draft.replicas_of(model) {
             for &bin in replica.bins.iter().filter(|_| replica.pool == pool) {
                 if let Some(open) = open.get_mut(bin).filter(|_| replica.serves()) {
                     *open = false;

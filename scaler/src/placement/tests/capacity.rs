@@ -2,7 +2,7 @@
 
 use super::{
     super::{BinPool, Fleet, ModelNeed, plan},
-    fixtures::{SECOND, model, pool, scaling},
+    fixtures::{SECOND, model, pinned, pool, scaling},
     world::World,
 };
 use crate::clock::Nanos;
@@ -37,11 +37,7 @@ fn capacity(world: &World) -> u32 {
 
 #[test]
 fn it_is_what_a_model_has_and_what_there_is_free_room_for() {
-    let pinned = ModelNeed {
-        pinned: true,
-        ..model("pinned", 6)
-    };
-    let world = world(pool("server", &[8, 8, 8, 2]), &[(pinned, 1)]);
+    let world = world(pool("server", &[8, 8, 8, 2]), &[(pinned("pinned", 6), 1)]);
     assert_eq!(capacity(&world), 2, "one in each replica of a server");
 }
 

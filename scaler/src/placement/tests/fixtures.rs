@@ -55,6 +55,13 @@ pub(super) fn model(name: &str, memory: u64) -> ModelNeed {
     }
 }
 
+pub(super) fn pinned(name: &str, memory: u64) -> ModelNeed {
+    ModelNeed {
+        pinned: true,
+        ..model(name, memory)
+    }
+}
+
 /// Numbers the bins: the last one is removed first.
 pub(super) fn numbered(mut pool: BinPool) -> BinPool {
     for (bin, ordinal) in pool.bins.iter_mut().zip(0..) {

@@ -104,7 +104,7 @@ pub(super) fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {
     vec((0_u32..8, event), 0..60)
 }
 
-pub(super) fn do_to(world: &mut World, event: &Event) {
+fn do_to(world: &mut World, event: &Event) {
     match event {
         Event::Request { model, seconds } => {
             let model = model.index(world.fleet.models.len());
@@ -130,6 +130,14 @@ pub(super) fn do_to(world: &mut World, event: &Event) {
     }
 }
 
+/// The events, each followed by its pause.
+pub(super) fn live<'a>(world: &mut World, events: impl IntoIterator<Item = &'a (u32, Event)>) {
+    for (pause, event) in events {
+        do_to(world, event);
+        world.run(*pause * SECOND + Duration::from_millis(1));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 30, ..ProptestConfig::default() })]
 
@@ -137,19 +145,13 @@ proptest! {
     /// flight or within its residency, a reason for whatever is missing, the same plan twice.
     #[test]
     fn plans_keep_their_rules_under_any_demand(mut world in any_world(), events in events()) {
-        for (pause, event) in &events {
-            do_to(&mut world, event);
-            world.run(*pause * SECOND + Duration::from_millis(1));
-        }
+        live(&mut world, &events);
     }
 
     #[test]
     fn a_fleet_without_new_demand_comes_to_rest(mut world in any_world(), events in events()) {
         as_is_built(&mut world);
-        for (pause, event) in &events {
-            do_to(&mut world, event);
-            world.run(*pause * SECOND + Duration::from_millis(1));
-        }
+        live(&mut world, &events);
         world.settle();
     }
 
@@ -182,10 +184,7 @@ proptest! {
     ) {
         as_is_built(&mut world);
         without_bounds(&mut world);
-        for (pause, event) in events.iter().filter(|(_, event)| !matches!(event, Event::Leaves { .. })) {
-            do_to(&mut world, event);
-            world.run(*pause * SECOND + Duration::from_millis(1));
-        }
+        live(&mut world, events.iter().filter(|(_, event)| !matches!(event, Event::Leaves { .. })));
         world.settle();
         let asked = asked.index(world.fleet.models.len());
         let need = &mut world.fleet.models[asked];

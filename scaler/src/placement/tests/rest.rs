@@ -1,13 +1,11 @@
 //! Demand that stays the same comes to rest: nothing is loaded and evicted in turns.
 
-use std::time::Duration;
-
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::{
     super::{Fleet, ModelNeed},
-    fixtures::{SECOND, model, pool},
-    properties::{any_world, as_is_built, do_to, events},
+    fixtures::{SECOND, model, pinned, pool},
+    properties::{any_world, as_is_built, events, live},
     world::World,
 };
 use crate::clock::Nanos;
@@ -29,13 +27,6 @@ fn first_bin_is_to_go(memory: &[u64], models: Vec<ModelNeed>, there: &[usize]) -
     }
     world.fleet.pools[0].bins[0].leaving = true;
     world
-}
-
-fn pinned(name: &str, memory: u64) -> ModelNeed {
-    ModelNeed {
-        pinned: true,
-        ..model(name, memory)
-    }
 }
 
 #[test]
@@ -256,10 +247,7 @@ proptest! {
         events in events(),
     ) {
         begin(&mut world, &start);
-        for (pause, event) in &events {
-            do_to(&mut world, event);
-            world.run(*pause * SECOND + Duration::from_millis(1));
-        }
+        live(&mut world, &events);
         world.rest();
     }
 }
