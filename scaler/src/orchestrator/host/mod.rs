@@ -5,6 +5,8 @@
 //! One task, the [`reconciler`], owns all state.
 
 mod bins;
+#[cfg(test)]
+mod fixtures;
 mod models;
 mod reconciler;
 

@@ -202,26 +202,13 @@ impl Leaving {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use tailback_config::{Env, load_text};
-
-    use super::*;
+    use super::{super::fixtures::host, *};
     use crate::{orchestrator::LoadFailure, replica::Transition};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn config(memory: &str) -> Arc<Model> {
-        let text = format!(
-            "{{ apiVersion: tailback.dev/v1alpha1, kind: Host, metadata: {{ name: h }}, \
-             spec: {{ devices: [{{ name: '0', memory: 24Gi }}] }} }}\n---\n\
-             {{ apiVersion: tailback.dev/v1alpha1, kind: Server, metadata: {{ name: s }}, \
-             spec: {{ process: {{ command: [x, '{{port}}'] }} }} }}\n---\n\
-             {{ apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: {{ name: m }}, \
-             spec: {{ server: s, memory: {memory} }} }}\n"
-        );
-        let config = load_text(Path::new("a.yaml"), &text, &Env::default()).unwrap();
-        config.models["m"].clone()
+        host(&[("m", &format!("memory: {memory}"))]).models["m"].clone()
     }
 
     fn tries(count: u32) -> LoadTries {

@@ -341,24 +341,18 @@ impl Reconciler {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
-    use tailback_config::{Env, load_text};
-
-    use super::*;
+    use super::{super::fixtures::host, *};
     use crate::replica_logs::ReplicaLogs;
 
     #[tokio::test]
     async fn the_first_plan_waits_until_all_models_have_counts_but_not_for_long() {
-        const TEXT: &str = "{ apiVersion: tailback.dev/v1alpha1, kind: Host, metadata: { name: h }, \
-             spec: { devices: [{ name: '0', memory: 24Gi }] } }\n---\n\
-             { apiVersion: tailback.dev/v1alpha1, kind: Server, metadata: { name: s }, \
-             spec: { process: { command: [x, '{port}'] } } }\n---\n\
-             { apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: { name: kept }, \
-             spec: { server: s, memory: 16Gi, scaling: { pin: true } } }\n---\n\
-             { apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: { name: other }, \
-             spec: { server: s, memory: 16Gi } }\n";
-        let config = load_text(Path::new("a.yaml"), TEXT, &Env::default()).unwrap();
+        let models = [
+            ("kept", "memory: 16Gi, scaling: { pin: true }"),
+            ("other", "memory: 16Gi"),
+        ];
+        let config = host(&models);
         let (events, _sets) = mpsc::unbounded_channel();
         let supervisor = PathBuf::from("supervisor");
         let processes = Processes::new(supervisor, events.clone(), ReplicaLogs::default());
