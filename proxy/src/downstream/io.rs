@@ -6,7 +6,7 @@ use std::{
     os::fd::AsRawFd,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use tailback_config::HalfClose;
@@ -151,12 +151,11 @@ impl AsyncRead for WatchedIo {
             Version::Http1(http) if http.half_closed.is_some() => return http.poll_end(cx),
             Version::Http1(_) => {}
             Version::Http2(share) => {
-                let share = FairShare::poll(share, cx);
-                if share.is_pending() {
+                if FairShare::poll(share, cx).is_pending() {
                     // The caller may well have sent something.
                     connection.received_bytes.set(true);
+                    return Poll::Pending;
                 }
-                ready!(share);
             }
         }
         let before = buf.filled().len();
@@ -250,32 +249,23 @@ impl AsyncWrite for WatchedIo {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::{future::poll_fn, path::Path};
-    use tailback_config::{Env, load_text};
+    use super::{super::fixtures::connected, *};
+    use std::future::poll_fn;
     use tokio::io::AsyncWriteExt;
 
-    use crate::{exchange::Scheme, net::HttpVersion};
+    use crate::net::HttpVersion;
 
-    const MANIFEST: &str = include_str!("../../../config/fixtures/static.yaml");
     /// A read takes as much as there is room for.
     const READ: usize = 64 * 1024;
 
     #[tokio::test]
     async fn a_caller_that_sends_much_by_http2_is_read_in_turns() {
         const SENT: usize = 1 << 20;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (near, far) = tokio::join!(Socket::connect(&address), listener.accept());
-        let (mut caller, _) = far.unwrap();
+        let (connection, io, mut caller) = connected(HttpVersion::Http2).await;
         let send = tokio::spawn(async move {
             caller.write_all(&vec![b'x'; SENT]).await.unwrap();
             caller
         });
-        let config = load_text(Path::new("a.yaml"), MANIFEST, &Env::default()).unwrap();
-        let timeouts = config.process.timeouts.clone().into();
-        let connection = Connection::new(timeouts, None, HttpVersion::Http2, Scheme::Http);
-        let io = Transport::clear(near.unwrap());
         let mut io = WatchedIo::http2(io, Rc::new(connection));
         let mut turns = Vec::new();
         while turns.iter().sum::<usize>() < SENT {

@@ -2,6 +2,8 @@
 //! deadline per connection, and per stream on HTTP/2, closes those that make no progress.
 
 mod drain;
+#[cfg(test)]
+mod fixtures;
 mod half_close;
 mod handler;
 mod http1;

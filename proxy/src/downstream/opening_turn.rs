@@ -8,8 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use send_wrapper::SendWrapper;
-use tokio::{sync::Semaphore, task::yield_now};
+use tokio::sync::Semaphore;
+
+use crate::exchange::in_each_round;
 
 /// Turns that a worker has before it looks at its sockets again.
 const IN_A_ROUND: usize = 16;
@@ -26,66 +27,43 @@ pub(super) enum Opening {
 }
 
 thread_local! {
-    static TURNS: Rc<Turns> = Rc::new(Turns {
-        left: Semaphore::new(IN_A_ROUND),
-        is_counting: Cell::new(false),
-    });
-}
-
-/// The turns of one worker.
-struct Turns {
-    /// In this round.
-    left: Semaphore,
-    /// Whether the task that renews them runs.
-    is_counting: Cell<bool>,
+    /// The turns that are left in this round.
+    static LEFT: Rc<Semaphore> = Rc::new(Semaphore::new(IN_A_ROUND));
+    /// Whether the task that renews them is running.
+    static RENEWING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Waits until it is a new connection's turn: the first to wait is the first to be served.
 pub(super) async fn opening_turn(opening: Opening) {
-    let turns = TURNS.with(Rc::clone);
-    if !turns.is_counting.replace(true) {
-        // Workers do not steal tasks, so it stays on this thread.
-        tokio::spawn(SendWrapper::new(renew_in_each_round(Counting(
-            turns.clone(),
-        ))));
-    }
-    if let Ok(taken) = turns.left.acquire_many(opening as u32).await {
+    let left = LEFT.with(Rc::clone);
+    let mut begun = Instant::now();
+    in_each_round(&RENEWING, {
+        let left = left.clone();
+        move || renew(&left, &mut begun)
+    });
+    if let Ok(taken) = left.acquire_many(opening as u32).await {
         taken.forget();
     }
 }
 
-/// Ends with the task.
-struct Counting(Rc<Turns>);
-
-impl Drop for Counting {
-    fn drop(&mut self) {
-        self.0.is_counting.set(false);
+/// Renews the turns after a round that has `begun` at that time. Returns whether any was taken in it.
+fn renew(left: &Semaphore, begun: &mut Instant) -> bool {
+    if let Some(more) = left.available_permits().checked_sub(IN_A_ROUND) {
+        left.forget_permits(more);
+        return false;
     }
-}
-
-/// Renews the turns after each look at the sockets, until none was taken in a round.
-async fn renew_in_each_round(counting: Counting) {
-    let left = &counting.0.left;
-    let mut begun = Instant::now();
-    loop {
-        // A task that yields runs again after the runtime has looked at the sockets.
-        yield_now().await;
-        if let Some(more) = left.available_permits().checked_sub(IN_A_ROUND) {
-            left.forget_permits(more);
-            return;
-        }
-        let took = begun.elapsed();
-        begun += took;
-        let turns = IN_A_ROUND.max((took.as_micros() / TIME_OF_TURN.as_micros()) as usize);
-        left.add_permits(turns.saturating_sub(left.available_permits()));
-    }
+    let took = begun.elapsed();
+    *begun += took;
+    let turns = IN_A_ROUND.max((took.as_micros() / TIME_OF_TURN.as_micros()) as usize);
+    left.add_permits(turns.saturating_sub(left.available_permits()));
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::cell::RefCell;
-    use tokio::task::LocalSet;
+    use tokio::task::{LocalSet, yield_now};
 
     /// What happens, in its order: a connection is opened, or the worker has looked at its sockets.
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,10 +109,8 @@ mod tests {
         // Nothing is left to do, and the next connection is opened at once.
         yield_now().await;
         yield_now().await;
-        TURNS.with(|turns| {
-            assert_eq!(turns.left.available_permits(), IN_A_ROUND);
-            assert!(!turns.is_counting.get());
-        });
+        LEFT.with(|left| assert_eq!(left.available_permits(), IN_A_ROUND));
+        assert!(!RENEWING.get());
     }
 
     #[tokio::test]

@@ -76,17 +76,10 @@ fn poll_first(io: &mut Option<Transport<Socket>>, cx: &mut Context<'_>) -> Poll<
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{exchange::Scheme, net::HttpVersion, overload::Holder};
-    use std::{path::Path, sync::Arc, time::Duration};
-    use tailback_config::{Env, load_text};
-    use tokio::{
-        io::AsyncReadExt,
-        net::{TcpListener, TcpStream},
-        sync::watch,
-    };
-
-    const MANIFEST: &str = include_str!("../../../config/fixtures/static.yaml");
+    use super::{super::fixtures::connected, *};
+    use crate::{net::HttpVersion, overload::Holder};
+    use std::time::Duration;
+    use tokio::{io::AsyncReadExt, net::TcpStream, sync::watch};
 
     struct Rested {
         io: Option<Transport<Socket>>,
@@ -99,15 +92,11 @@ mod tests {
 
     impl Rested {
         async fn new() -> Self {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let caller = TcpStream::connect(listener.local_addr().unwrap());
-            let (caller, accepted) = tokio::join!(caller, listener.accept());
-            let config = load_text(Path::new("a.yaml"), MANIFEST, &Env::default()).unwrap();
-            let timeouts = Arc::new(config.process.timeouts.clone());
+            let (connection, io, caller) = connected(HttpVersion::Http1).await;
             Self {
-                io: Some(Transport::clear(Socket::Tcp(accepted.unwrap().0))),
-                caller: caller.unwrap(),
-                connection: Connection::new(timeouts, None, HttpVersion::Http1, Scheme::Http),
+                io: Some(io),
+                caller,
+                connection,
                 lifecycle: Lifecycle::default(),
                 overload: Overload::default(),
                 stop: watch::Sender::new(false),

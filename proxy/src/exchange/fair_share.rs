@@ -11,8 +11,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use send_wrapper::SendWrapper;
 use smallvec::SmallVec;
+
+use super::rounds::in_each_round;
 
 /// Bytes of bodies that pass before a body has to wait.
 pub(super) const SHARE: usize = 256 * 1024;
@@ -55,13 +56,19 @@ enum Kind {
     Connection,
 }
 
+impl Kind {
+    /// The bytes of a share.
+    fn share(self) -> usize {
+        match self {
+            Self::Bodies => SHARE,
+            Self::Connection => SHARE_OF_CONNECTION,
+        }
+    }
+}
+
 impl Default for FairShare {
     fn default() -> Self {
-        Self {
-            left: Cell::new(SHARE),
-            kind: Kind::Bodies,
-            wakers: RefCell::default(),
-        }
+        Self::new(Kind::Bodies, SHARE)
     }
 }
 
@@ -69,9 +76,13 @@ impl FairShare {
     /// The share of a connection, of what arrives on it.
     #[must_use]
     pub fn of_connection() -> Self {
+        Self::new(Kind::Connection, FIRST_OF_CONNECTION)
+    }
+
+    fn new(kind: Kind, first: usize) -> Self {
         Self {
-            left: Cell::new(FIRST_OF_CONNECTION),
-            kind: Kind::Connection,
+            left: Cell::new(first),
+            kind,
             wakers: RefCell::default(),
         }
     }
@@ -88,7 +99,7 @@ impl FairShare {
 
     /// Starts a full share at once, for a new request.
     pub fn renew(&self) {
-        self.left.set(SHARE);
+        self.left.set(self.kind.share());
     }
 
     /// Ready while the share of `owner` lasts. Then pending until the next share is granted, even
@@ -110,10 +121,7 @@ impl FairShare {
     }
 
     fn grant(&self) {
-        self.left.set(match self.kind {
-            Kind::Bodies => SHARE,
-            Kind::Connection => SHARE_OF_CONNECTION,
-        });
+        self.renew();
         for waker in self.wakers.take() {
             waker.wake();
         }
@@ -131,36 +139,20 @@ fn enqueue(owner: Weak<dyn AsRef<FairShare>>, kind: Kind) {
         Kind::Bodies => waiting.bodies.push_back(owner),
         Kind::Connection => waiting.connections.push_back(owner),
     });
-    if !GRANTING.replace(true) {
-        // Workers do not steal tasks, so it stays on this thread.
-        tokio::spawn(SendWrapper::new(grant_in_turn()));
-    }
+    in_each_round(&GRANTING, grant_in_turn);
 }
 
-/// Grants a share to one body and some connections at a time, until nobody waits.
-async fn grant_in_turn() {
-    loop {
-        // The runtime polls its sockets rarely while tasks are ready. A task that yields runs again
-        // after that poll, and after the tasks that the poll has woken.
-        tokio::task::yield_now().await;
-        let owners: SmallVec<[_; 1 + CONNECTIONS_AT_ONCE]> = WAITING.with_borrow_mut(
-            |Waiting {
-                 bodies,
-                 connections,
-             }| {
-                let body = next(bodies).into_iter();
-                let some = (0..CONNECTIONS_AT_ONCE).map_while(|_| next(connections));
-                body.chain(some).collect()
-            },
-        );
-        if owners.is_empty() {
-            GRANTING.set(false);
-            return;
-        }
-        for owner in owners {
-            (*owner).as_ref().grant();
-        }
+/// Grants a share to one body and some connections. Returns whether there were any.
+fn grant_in_turn() -> bool {
+    let owners: SmallVec<[_; 1 + CONNECTIONS_AT_ONCE]> = WAITING.with_borrow_mut(|waiting| {
+        let body = next(&mut waiting.bodies).into_iter();
+        let connections = (0..CONNECTIONS_AT_ONCE).map_while(|_| next(&mut waiting.connections));
+        body.chain(connections).collect()
+    });
+    for owner in &owners {
+        (**owner).as_ref().grant();
     }
+    !owners.is_empty()
 }
 
 /// The first in the queue that is still there.

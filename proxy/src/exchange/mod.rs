@@ -14,13 +14,13 @@ mod live_requests;
 mod pipelined;
 mod presence;
 mod request_body;
+mod rounds;
 mod stream;
 mod unread;
 mod watchdog;
 
 use std::time::Duration;
 
-pub(crate) use self::watchdog::Watchdog;
 pub use self::{
     account::{Account, AccountRef, ReplicaHandle},
     accounting::Exchange,
@@ -33,6 +33,7 @@ pub use self::{
     request_body::{BodyReturn, RequestBody, StreamedBody},
     stream::{RequestBodyState, StreamState},
 };
+pub(crate) use self::{rounds::in_each_round, watchdog::Watchdog};
 
 /// How long an idle connection is kept while draining. A caller that is about to send its next
 /// request still gets a response, with `connection: close`.
