@@ -10,7 +10,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fuzz_target!(|frames: Vec<Frame>| {
     let found = proxied(pieces(PREFACE, &frames));
-    assert!(found.to_be_counted() <= found.counted, "{found:?}");
+    assert!(found.to_be_counted <= found.counted, "{found:?}");
     assert!(
         found
             .forwarded

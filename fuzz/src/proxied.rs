@@ -56,18 +56,10 @@ pub struct Proxied {
     pub answer: Vec<u8>,
     /// The requests that the replica has read: path, Host and body.
     pub forwarded: Vec<(String, String, Bytes)>,
-    /// Those of them that asked about the model: they are not counted.
-    pub questions: u64,
+    /// Those of them that had to be counted: the others have asked about the model.
+    pub to_be_counted: u64,
     /// Requests that were counted.
     pub counted: u64,
-}
-
-impl Proxied {
-    /// Requests that the replica has read and that had to be counted.
-    #[must_use]
-    pub fn to_be_counted(&self) -> u64 {
-        self.forwarded.len() as u64 - self.questions
-    }
 }
 
 /// Sends `pieces` to the proxy, one after the other, and ends the caller's side.
@@ -93,7 +85,7 @@ pub fn proxied(pieces: Vec<Vec<u8>>) -> Proxied {
     thread::spawn(run).join().unwrap()
 }
 
-/// The requests, and how many of them asked about the model.
+/// The requests, and how many of them had to be counted.
 type Seen = Arc<Mutex<(Vec<(String, String, Bytes)>, u64)>>;
 
 struct ToReplica(Seen);
@@ -113,7 +105,7 @@ impl Network for ToReplica {
                 let body = request.into_body().collect().await?.to_bytes();
                 let mut seen = seen.lock().unwrap();
                 seen.0.push((path, host, body));
-                seen.1 += u64::from(is_question);
+                seen.1 += u64::from(!is_question);
                 Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from_static(b"ok"))))
             }
         });
@@ -162,11 +154,11 @@ async fn run(pieces: Vec<Vec<u8>>) -> Proxied {
             .all(|(_, replica)| replica.in_flight() == 0)
     );
     assert!(data_plane.has_all_memory_back());
-    let (forwarded, questions) = std::mem::take(&mut *seen.lock().unwrap());
+    let (forwarded, to_be_counted) = std::mem::take(&mut *seen.lock().unwrap());
     Proxied {
         answer,
         forwarded,
-        questions,
+        to_be_counted,
         counted: counts.arrived,
     }
 }

@@ -53,17 +53,15 @@ fn cores() -> Vec<String> {
         .flatten()
         .collect();
     let pid = std::process::id().to_string();
-    match cores.split_first() {
-        Some((first, others @ [_, ..])) => {
-            let others: Vec<_> = others.iter().map(ToString::to_string).collect();
-            let is_done = done("taskset", &["-a", "-c", "-p", &others.join(","), &pid]);
+    if let Some((first, others @ [_, ..])) = cores.split_first() {
+        let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+        if done("taskset", &["-a", "-c", "-p", &others.join(","), &pid]) {
             let first = first.to_string();
             let command = ["taskset", "-c", &first, "env", "TAILBACK_WORKERS=1"];
-            let command = command.map(str::to_owned).to_vec();
-            if is_done { command } else { vec!["env".into()] }
+            return command.map(str::to_owned).to_vec();
         }
-        _ => vec!["env".into()],
     }
+    vec!["env".to_owned()]
 }
 
 /// Lets this thread, and those that it starts, run before all others of this process.
