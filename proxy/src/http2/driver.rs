@@ -137,9 +137,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         })
     }
 
-    /// Writes what is left, and closes the connection. What a peer that broke a rule still sends is
-    /// dropped until it closes its side: if the socket were closed before, the peer could lose the
-    /// GOAWAY that says why.
+    /// Writes what is left, and closes the connection. What the peer still sends, such as
+    /// WINDOW_UPDATEs for the last answer, is dropped until it closes its side. A socket that is closed
+    /// with unread bytes is reset, by which the peer could lose that answer, or the GOAWAY.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_shut_down {
             if ready!(self.poll_write(cx)).is_err() {
@@ -151,8 +151,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 return Poll::Ready(());
             }
         }
-        let ended = self.session.borrow().ended;
-        if !matches!(ended, Some(Http2Error::Violation(_))) {
+        if let Some(Http2Error::Io(_)) = self.session.borrow().ended {
             return Poll::Ready(());
         }
         SCRATCH.with_borrow_mut(|scratch| {

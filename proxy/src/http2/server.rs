@@ -87,3 +87,51 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http2Server<T> {
         self.0.session.borrow_mut().rest();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::poll;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::http2::frame;
+
+    const LIMITS: Http2Limits = Http2Limits {
+        streams: 1,
+        stream_window: 1000,
+        window: 100_000,
+        header_bytes: 1000,
+        header_fields: 10,
+        early_resets: 2,
+        errors: 5,
+    };
+
+    async fn say(caller: &mut DuplexStream, kind: u8, flags: u8, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        frame::write(&mut bytes, kind, flags, 0, &[payload]);
+        caller.write_all(&bytes).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_went_away_reads_until_its_caller_closes_it() {
+        let (mut caller, io) = duplex(1000);
+        let mut server = Http2Server::new(io, LIMITS);
+        caller.write_all(frame::PREFACE).await.unwrap();
+        say(&mut caller, frame::SETTINGS, 0, &[]).await;
+        assert!(poll!(poll_fn(|cx| server.poll_accept(cx))).is_pending());
+        server.go_away();
+        say(&mut caller, frame::PING, frame::ACK, b"tailback").await;
+        assert!(poll_fn(|cx| server.poll_accept(cx)).await.is_none());
+
+        assert!(poll!(poll_fn(|cx| server.poll_close(cx))).is_pending());
+        let mut said = Vec::new();
+        caller.read_to_end(&mut said).await.unwrap();
+        // Those of the last answer, which it has only now read.
+        say(&mut caller, frame::WINDOW_UPDATE, 0, &[0, 0, 0, 1]).await;
+        assert!(poll!(poll_fn(|cx| server.poll_close(cx))).is_pending());
+        drop(caller);
+        poll_fn(|cx| server.poll_close(cx)).await;
+    }
+}
