@@ -23,11 +23,11 @@ enum Read {
 
 fn read(method: &Method, pieces: &[&[u8]]) -> Read {
     let (mut bytes, mut answer) = (BytesMut::new(), None);
-    let (mut data, mut trailers) = (Vec::new(), 0);
+    let (mut data, mut trailers, mut interim) = (Vec::new(), 0, 0);
     for piece in pieces {
         bytes.extend_from_slice(piece);
         if answer.is_none() {
-            match response::parse(&mut bytes, method, 100) {
+            match response::parse(&mut bytes, method, 100, &mut interim) {
                 Ok(None) => continue,
                 Ok(Some(head)) => {
                     answer = Some((

@@ -7,6 +7,9 @@ use crate::message::Trailers;
 
 /// Most bytes of all chunk extensions of a body.
 const EXTENSION_BYTES: u32 = 16 * 1024;
+/// Most digits of a chunk's size, and spaces behind them. Some writers fill sizes up with zeros or
+/// spaces.
+const SIZE_BYTES: u8 = 32;
 /// Most bytes of a trailer section.
 const TRAILER_BYTES: usize = 16 * 1024;
 /// Most fields of a trailer section.
@@ -73,6 +76,7 @@ struct Chunked {
     state: State,
     /// While the size is read: the size so far. Then the bytes of the chunk that follow.
     left: u64,
+    size_bytes: u8,
     extension_bytes: u32,
 }
 
@@ -103,6 +107,7 @@ impl BodyDecoder {
             Framing::Chunked => Kind::Chunked(Chunked {
                 state: State::Size,
                 left: 0,
+                size_bytes: 0,
                 extension_bytes: 0,
             }),
             Framing::Close => Kind::Close { ended: false },
@@ -202,6 +207,14 @@ impl Chunked {
     }
 
     fn step(&mut self, byte: u8) -> Result<(), Malformed> {
+        self.size_bytes = match self.state {
+            State::Size => 1,
+            State::MoreSize | State::Space if self.size_bytes > SIZE_BYTES => {
+                return Err(Malformed::Size);
+            }
+            State::MoreSize | State::Space => self.size_bytes + 1,
+            _ => self.size_bytes,
+        };
         self.state = match (self.state, byte) {
             (State::Size | State::MoreSize, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = match byte {

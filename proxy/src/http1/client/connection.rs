@@ -62,10 +62,11 @@ enum Reading {
     /// No answer is expected.
     Idle,
     /// The header of the answer to a request by this method is expected. `seen`: the first bytes,
-    /// which are known not to contain its end.
+    /// which are known not to contain its end. `interim`: the number of interim answers before it.
     Head {
         method: Method,
         seen: usize,
+        interim: usize,
     },
     Body(BodyDecoder),
     /// The connection has changed to another protocol.
@@ -141,7 +142,11 @@ where
             Sending::Body(body, encoding)
         };
         let method = head.method.clone();
-        self.reading = Reading::Head { method, seen: 0 };
+        self.reading = Reading::Head {
+            method,
+            seen: 0,
+            interim: 0,
+        };
     }
 
     /// Sends the request and reads until the header of the answer is complete.
@@ -294,10 +299,14 @@ where
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, ResponseError>> {
         loop {
-            if let Reading::Head { method, seen } = &mut self.reading
+            if let Reading::Head {
+                method,
+                seen,
+                interim,
+            } = &mut self.reading
                 && self.input.may_have_head(*seen, response::HEAD_BYTES)
             {
-                match response::parse(&mut self.input.unread, method, self.fields) {
+                match response::parse(&mut self.input.unread, method, self.fields, interim) {
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
                     Ok(None) => *seen = self.input.unread.len(),
                     Err(error) => return Poll::Ready(Err(error.into())),

@@ -19,6 +19,8 @@ use crate::{
 
 /// Most bytes in the header of an answer.
 pub(super) const HEAD_BYTES: usize = 400 * 1024;
+/// Most interim answers before an answer.
+const INTERIM: usize = 100;
 
 /// The header of an answer.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ pub struct Head {
 /// Why a header cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
-    /// It has more fields or bytes than allowed.
+    /// It has more fields or bytes than allowed, or more interim answers come before it.
     #[error("the head of the answer is too large")]
     TooLarge,
     /// It is not HTTP/1.1, or the end of the body is ambiguous.
@@ -45,8 +47,8 @@ pub enum HeadError {
 }
 
 /// Takes the header of the answer to a request by `method` out of `bytes`. Interim answers (1xx
-/// except 101) before it are dropped. `None`: more bytes are needed. At most `fields` fields are
-/// read.
+/// except 101) before it are dropped, and counted in `interim`. `None`: more bytes are needed. At most
+/// `fields` fields are read.
 ///
 /// # Errors
 /// [`HeadError`].
@@ -54,6 +56,7 @@ pub fn parse(
     bytes: &mut BytesMut,
     method: &Method,
     fields: usize,
+    interim: &mut usize,
 ) -> Result<Option<Head>, HeadError> {
     while !bytes.is_empty() {
         let Some(head) = parse_one(bytes, method, fields)? else {
@@ -65,6 +68,10 @@ pub fn parse(
         let status = head.response.status();
         if !status.is_informational() || head.is_upgrade {
             return Ok(Some(head));
+        }
+        *interim += 1;
+        if *interim > INTERIM {
+            return Err(HeadError::TooLarge);
         }
     }
     Ok(None)
@@ -175,7 +182,26 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Option<Head>, HeadError> {
-        parse(&mut BytesMut::from(text), &Method::POST, 100)
+        parse(&mut BytesMut::from(text), &Method::POST, 100, &mut 0)
+    }
+
+    #[test]
+    fn so_many_interim_answers_may_come_before_it() {
+        for (before, is_read) in [(INTERIM, true), (INTERIM + 1, false)] {
+            let (mut interim, mut read) = (0, Ok(None));
+            for _ in 0..before {
+                let mut bytes = BytesMut::from("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n");
+                read = parse(&mut bytes, &Method::GET, 100, &mut interim);
+            }
+            if is_read {
+                let mut bytes = BytesMut::from("HTTP/1.1 204 No Content\r\n\r\n");
+                read = parse(&mut bytes, &Method::GET, 100, &mut interim);
+            }
+            match is_read {
+                true => assert!(matches!(read, Ok(Some(_)))),
+                false => assert!(matches!(read, Err(HeadError::TooLarge))),
+            }
+        }
     }
 
     #[test]
@@ -225,7 +251,7 @@ mod tests {
             let mut bytes = BytesMut::from("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: ab\r\n\r\n");
             let at = bytes.windows(2).position(|pair| pair == b"ab").unwrap();
             bytes[at] = byte;
-            if let Ok(Some(head)) = parse(&mut bytes, &Method::POST, 100)
+            if let Ok(Some(head)) = parse(&mut bytes, &Method::POST, 100, &mut 0)
                 && let Some(value) = head.response.headers().get("x")
             {
                 assert!(HeaderValue::from_bytes(value.as_bytes()).is_ok(), "{byte}");
@@ -265,7 +291,7 @@ mod tests {
             ),
         ] {
             let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
-            let head = parse(&mut BytesMut::from(&text[..]), &method, 100).unwrap();
+            let head = parse(&mut BytesMut::from(&text[..]), &method, 100, &mut 0).unwrap();
             let headers = head.unwrap().response.into_parts().0.headers;
             let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).collect();
             assert_eq!(lengths, ["3"], "{fields}");
@@ -293,7 +319,7 @@ mod tests {
     fn answers_without_a_body_have_none_whatever_their_fields_say() {
         for (status, method) in [(204, Method::POST), (304, Method::GET), (200, Method::HEAD)] {
             let text = format!("HTTP/1.1 {status} x\r\ncontent-length: 5\r\n\r\n");
-            let head = parse(&mut BytesMut::from(&text[..]), &method, 100)
+            let head = parse(&mut BytesMut::from(&text[..]), &method, 100, &mut 0)
                 .unwrap()
                 .unwrap();
             assert_eq!(head.framing, Framing::Length(0), "{status} {method}");
@@ -309,7 +335,12 @@ mod tests {
             (150, 150, true),
             (2, 3, false),
         ] {
-            let head = parse(&mut BytesMut::from(&with(fields)[..]), &Method::GET, most);
+            let head = parse(
+                &mut BytesMut::from(&with(fields)[..]),
+                &Method::GET,
+                most,
+                &mut 0,
+            );
             assert_eq!(head.is_ok(), fits, "{fields} of {most}");
         }
         let endless = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(HEAD_BYTES));

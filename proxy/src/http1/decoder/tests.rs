@@ -102,6 +102,11 @@ fn malformed_chunks_are_told_by_what_is_wrong_with_them() {
         ("1\na\r\n", Malformed::Size),
         ("1\rXa\r\n", Malformed::Size),
         ("10000000000000000\r\n", Malformed::Size),
+        ("000000000000000000000000000000000\r\n", Malformed::Size),
+        (
+            "1                                \r\na\r\n",
+            Malformed::Size,
+        ),
         ("1;a\nb\r\n", Malformed::Extension),
         (&long, Malformed::Extension),
         ("1\r\nab\r\n", Malformed::ChunkEnd),
