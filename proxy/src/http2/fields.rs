@@ -71,6 +71,7 @@ impl MessageFields {
     }
 
     fn add_regular(&mut self, name: HeaderName, value: HeaderValue) {
+        let value = trimmed(value);
         if is_of_connection(&name) || name == TE && value != "trailers" {
             self.is_malformed = true;
             return;
@@ -191,6 +192,19 @@ pub(super) fn has_no_body(status: StatusCode) -> bool {
     status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
+/// The value without outer white space, as parsers of HTTP/1.1 read it (RFC 9110, 5.5). RFC 9113 (8.2.1)
+/// forbids it, but gRPC's status messages and metadata have it, which may be stripped.
+fn trimmed(value: HeaderValue) -> HeaderValue {
+    let bytes = value.as_bytes();
+    let is_outer = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if !is_outer(bytes.first()) && !is_outer(bytes.last()) {
+        return value;
+    }
+    let mut trimmed = HeaderValue::from_bytes(bytes.trim_ascii()).unwrap_or_else(|_| value.clone());
+    trimmed.set_sensitive(value.is_sensitive());
+    trimmed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +214,14 @@ mod tests {
             HeaderName::from_static(name),
             HeaderValue::from_static(value),
         )
+    }
+
+    #[test]
+    fn values_have_no_outer_white_space() {
+        for (value, trimmed) in [(" a", "a"), ("a\t", "a"), ("\t a b ", "a b"), (" ", "")] {
+            let read = request([regular("x", value)]).unwrap();
+            assert_eq!(read.headers()["x"], trimmed);
+        }
     }
 
     fn request(added: impl IntoIterator<Item = Field>) -> Option<Request<()>> {
