@@ -1,17 +1,21 @@
-//! Limits the rate of frames that cost work and carry no data: PING and SETTINGS, which must be
-//! acknowledged, PRIORITY, and frames of unknown types (RFC 9113, 10.5).
+//! Limits the rate of frames that cost work and bring nothing (RFC 9113, 10.5): PING and SETTINGS, which
+//! must be acknowledged, PRIORITY, frames of unknown types, DATA without data, interim answers,
+//! WINDOW_UPDATE beyond what answers need, and whatever comes for a stream that has ended.
 
 use std::time::Duration;
 
 use tailback_scaler::clock::Nanos;
 
-use super::frame::{CONTINUATION, DATA, END_STREAM, FrameHead, HEADERS, RST_STREAM, WINDOW_UPDATE};
+use super::frame::{CONTINUATION, DATA, FrameHead, HEADERS, RST_STREAM, WINDOW_UPDATE};
 
 /// Most control frames in a burst.
 const AT_ONCE: u32 = 20_000;
 /// Most control frames a second in the long run. gRPC clients estimate the bandwidth by a PING in
 /// each round trip while data flows: some thousands a second within a machine.
 const A_SECOND: u32 = 10_000;
+/// WINDOW_UPDATEs that do not count: so many for each piece of a body, and one for so many of its bytes.
+const UPDATES: u32 = 4;
+const BYTES_OF_UPDATE: usize = 512;
 const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / A_SECOND as u64);
 
 /// The peer has sent too many control frames.
@@ -23,9 +27,25 @@ pub(super) struct Flood;
 pub(super) struct ControlFrames {
     /// When the next frame would be due at an even rate (generic cell rate algorithm).
     due: Nanos,
+    /// How many WINDOW_UPDATEs are due for what was sent to the peer.
+    updates: u32,
 }
 
 impl ControlFrames {
+    /// A piece of a body of so many bytes was sent, which a WINDOW_UPDATE for the stream and one for the
+    /// connection answer, or some for parts of it: Go has them for 4 KiB.
+    pub(super) fn sent_data(&mut self, bytes: usize) {
+        let updates = UPDATES + u32::try_from(bytes / BYTES_OF_UPDATE).unwrap_or(0);
+        self.updates = self.updates.saturating_add(updates);
+    }
+
+    /// Whether a WINDOW_UPDATE is due, so that it does not count.
+    pub(super) fn is_due(&mut self) -> bool {
+        let left = self.updates.checked_sub(1);
+        self.updates = left.unwrap_or(0);
+        left.is_some()
+    }
+
     /// Counts a frame that arrived at `now`.
     pub(super) fn count(&mut self, now: Nanos) -> Result<(), Flood> {
         self.due = self.due.max(now) + INTERVAL;
@@ -36,13 +56,12 @@ impl ControlFrames {
     }
 }
 
-/// Whether a frame counts. Acknowledgements answer frames of the proxy, but a peer needs to send no
+/// Whether a frame counts, whatever its stream is. Acknowledgements answer frames of the proxy, but a peer needs to send no
 /// more of them than of the others.
 pub(super) fn is_control(frame: FrameHead) -> bool {
     match frame.kind {
-        // Resets and CONTINUATION have limits of their own. WINDOW_UPDATE accompanies bodies.
-        HEADERS | RST_STREAM | WINDOW_UPDATE | CONTINUATION => false,
-        DATA => frame.length == 0 && !frame.has(END_STREAM),
+        // Resets and CONTINUATION have limits of their own. Of the others, it depends on the stream.
+        HEADERS | DATA | RST_STREAM | WINDOW_UPDATE | CONTINUATION => false,
         _ => true,
     }
 }

@@ -117,7 +117,7 @@ impl Http2Session {
             return Err(ConnectionError(Reason::PROTOCOL_ERROR));
         }
         if self.is_ignored(id) {
-            return Ok(());
+            return self.count_control_frame();
         }
         self.last_peer_id = id;
         if self.streams.open >= self.limits.streams as usize {
@@ -185,7 +185,7 @@ impl Http2Session {
             if read.is_end || status == StatusCode::SWITCHING_PROTOCOLS {
                 return self.violated_on(key, Reason::PROTOCOL_ERROR);
             }
-            return Ok(());
+            return self.count_control_frame();
         }
         let has_none = is_bodiless || fields::has_no_body(status);
         if read.is_end && !has_none && left.is_some_and(|left| left > 0) {
@@ -214,7 +214,7 @@ impl Http2Session {
             ReceiveState::Body => {}
             ReceiveState::Ended => return self.after_end(key),
             // The peer may not know of this side's reset yet.
-            ReceiveState::Head | ReceiveState::Failed(_) => return Ok(()),
+            ReceiveState::Head | ReceiveState::Failed(_) => return self.count_control_frame(),
         }
         let is_bad = !read.is_end
             || read.is_malformed

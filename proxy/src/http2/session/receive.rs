@@ -92,6 +92,9 @@ impl Http2Session {
             return Err(ConnectionError(Reason::PROTOCOL_ERROR));
         }
         let data = head.unpadded(padded)?;
+        if data.is_empty() && !head.has(END_STREAM) {
+            self.count_control_frame()?;
+        }
         if self.inbound_window.arrived(padded.len()).is_err() {
             return overrun;
         }
@@ -113,7 +116,7 @@ impl Http2Session {
             // The peer may not know of this side's reset yet.
             ReceiveState::Failed(_) => {
                 self.consumed_of_connection(padded.len());
-                return Ok(());
+                return self.count_control_frame();
             }
         }
         if stream.inbound_window.arrived(padded.len()).is_err() {
@@ -160,7 +163,7 @@ impl Http2Session {
             return Err(ConnectionError(Reason::PROTOCOL_ERROR));
         }
         let Some(key) = self.streams.find(head.stream) else {
-            return Ok(());
+            return self.count_control_frame();
         };
         let stream = self.streams.get(key);
         stream.fail(Http2Error::Reset(Reason(reason)));
@@ -230,6 +233,9 @@ impl Http2Session {
     fn window_update(&mut self, head: FrameHead, payload: &[u8]) -> Received {
         let more = frame::number(payload).ok_or(ConnectionError(Reason::FRAME_SIZE_ERROR))?;
         let more = i64::from(more & 0x7fff_ffff);
+        if !self.control_frames.is_due() {
+            self.count_control_frame()?;
+        }
         if head.stream == 0 {
             return if more == 0 {
                 Err(ConnectionError(Reason::PROTOCOL_ERROR))
@@ -274,7 +280,7 @@ impl Http2Session {
             return Err(ConnectionError(Reason::PROTOCOL_ERROR));
         }
         if self.is_ignored(id) || id <= self.ignored_up_to || self.ignored.contains(&id) {
-            return Ok(());
+            return self.count_control_frame();
         }
         self.stream_error(id, Reason::STREAM_CLOSED)
     }

@@ -106,6 +106,7 @@ impl Http2Session {
         let stream = self.streams.get(key);
         stream.outbound_window.sent(data.len());
         self.outbound_window.sent(data.len());
+        self.control_frames.sent_data(data.len());
         let head = frame::FrameHead {
             length: data.len(),
             kind: frame::DATA,

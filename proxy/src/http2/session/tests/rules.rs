@@ -217,6 +217,71 @@ fn a_peer_that_breaks_rules_on_many_streams_loses_its_connection() {
     }
 }
 
+/// Whether the connection ends while the peer sends a frame again and again.
+fn ends_by(talk: &mut Talk, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
+    let ended = (0..100_000).find_map(|_| talk.say(kind, flags, stream, payload).err());
+    ended == Some(Reason::ENHANCE_YOUR_CALM)
+}
+
+#[test]
+fn frames_that_bring_nothing_end_the_connection_if_there_are_many() {
+    let begun = || {
+        let mut talk = Talk::begun(Role::Server);
+        assert_eq!(talk.ask(1, false), Ok(()));
+        let open = talk.accept().unwrap();
+        assert_eq!(talk.ask(3, false), Ok(()));
+        drop(talk.accept());
+        talk.answers();
+        (talk, open)
+    };
+    let trailers = begun().0.request_block(&[]);
+    let padding = [3, 0, 0, 0];
+    let (one, no_reason) = (1_u32.to_be_bytes(), [0; 4]);
+    // Stream 1 is open, and 3 was reset by this side.
+    for (kind, flags, stream, payload) in [
+        (frame::DATA, 0, 1, &[][..]),
+        (frame::DATA, frame::PADDED, 1, &padding),
+        (frame::DATA, 0, 3, b""),
+        (frame::DATA, frame::PADDED, 3, &padding),
+        (frame::HEADERS, END_HEADERS | END_STREAM, 3, &trailers),
+        (frame::WINDOW_UPDATE, 0, 0, &one),
+        (frame::WINDOW_UPDATE, 0, 1, &one),
+        (frame::WINDOW_UPDATE, 0, 3, &one),
+        (frame::RST_STREAM, 0, 3, &no_reason),
+    ] {
+        let (mut talk, _open) = begun();
+        assert!(
+            ends_by(&mut talk, kind, flags, stream, payload),
+            "frame {kind} of stream {stream}"
+        );
+    }
+}
+
+#[test]
+fn window_updates_for_what_was_sent_may_be_many() {
+    let mut talk = Talk::begun(Role::Server);
+    assert_eq!(talk.ask(1, true), Ok(()));
+    let (_receive, mut respond) = talk.accept().unwrap();
+    let (one, data) = (1_u32.to_be_bytes(), Bytes::from_static(b"a"));
+    for _ in 0..30_000 {
+        respond.send_data(data.clone(), false).unwrap();
+        assert_eq!(talk.say(frame::WINDOW_UPDATE, 0, 0, &one), Ok(()));
+        assert_eq!(talk.say(frame::WINDOW_UPDATE, 0, 1, &one), Ok(()));
+        talk.answers();
+    }
+}
+
+#[test]
+fn a_replica_that_sends_interim_answers_without_end_loses_its_connection() {
+    let mut talk = Talk::begun(Role::Client);
+    let key = talk.session.borrow_mut().open().unwrap();
+    let _stream = talk.handles(key);
+    let mut interim = Vec::new();
+    talk.encoder
+        .status(http::StatusCode::EARLY_HINTS, &mut interim);
+    assert!(ends_by(&mut talk, frame::HEADERS, END_HEADERS, 1, &interim));
+}
+
 #[test]
 fn streams_that_are_reset_before_anybody_takes_them_are_few() {
     let mut talk = Talk::begun(Role::Server);
