@@ -4,6 +4,7 @@ mod lossy_stderr;
 
 use std::{
     io::{self, IsTerminal},
+    os::fd::BorrowedFd,
     time::SystemTime,
 };
 
@@ -37,6 +38,11 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+/// Writes `text` to standard output or standard error, without waiting long for its reader.
+pub fn write_to(output: BorrowedFd<'_>, text: &str) {
+    lossy_stderr::write_once(output, text.as_bytes());
 }
 
 /// One line in the log's JSON format, with the fields of `more`: for events before the log has

@@ -5,8 +5,9 @@
 //! before the process ends. The buffer of the pipe, terminal or journal is the queue.
 
 use std::{
+    fs::File,
     io::{self, Write},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     sync::{Mutex, PoisonError},
 };
 
@@ -42,6 +43,13 @@ impl Write for LossyStderr {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Writes `text` to `output` once, as far as its reader takes it soon.
+pub(super) fn write_once(output: BorrowedFd<'_>, text: &[u8]) {
+    if let Ok(output) = output.try_clone_to_owned() {
+        LossyWriter::new().write_line(&mut File::from(output), text);
     }
 }
 
@@ -139,6 +147,17 @@ mod tests {
         let mut read = vec![0; expected.len()];
         theirs.read_exact(&mut read).unwrap();
         assert_eq!(String::from_utf8(read).unwrap(), expected);
+    }
+
+    #[test]
+    fn text_for_an_output_that_nobody_reads_is_given_up() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let text = vec![b'x'; 1_000 * PIECE];
+        write_once(ours.as_fd(), &text);
+        drop(ours);
+        let mut read = Vec::new();
+        theirs.read_to_end(&mut read).unwrap();
+        assert!((1..1_000 * PIECE).contains(&read.len()), "{}", read.len());
     }
 
     #[test]

@@ -1,10 +1,6 @@
 //! The start-up message: what is served at which address.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc};
 
 use serde::Serialize;
 use tailback_config::{AccessLog, Config, Kind, LogFormat, Model, Readiness};
@@ -30,16 +26,16 @@ pub(super) fn announce(config: &Config, listen: SocketAddr, admin: SocketAddr) {
         requests: format!("{scheme}://{listen}"),
         admin: format!("http://{admin}"),
     };
-    let text = match config.process.log_format {
+    let mut text = match config.process.log_format {
         LogFormat::Text => lines(config, &addresses),
         LogFormat::Json => log::json_line(Level::INFO, &served(config), &addresses),
     };
-    // Nobody may be reading the output.
-    let _ = match config.process.access_log {
+    text.push('\n');
+    match config.process.access_log {
         // The access log uses standard output.
-        Some(AccessLog::Stdout) => writeln!(io::stderr(), "{text}"),
-        _ => writeln!(io::stdout(), "{text}"),
-    };
+        Some(AccessLog::Stdout) => log::write_to(io::stderr().as_fd(), &text),
+        _ => log::write_to(io::stdout().as_fd(), &text),
+    }
 }
 
 fn served(config: &Config) -> String {

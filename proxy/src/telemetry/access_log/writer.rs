@@ -1,9 +1,9 @@
 //! The thread that writes the access log, and how it handles write errors.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::FileTypeExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -56,7 +56,13 @@ impl Destination {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    // Opening a named pipe only to write would wait for its reader.
+    let is_pipe = fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo());
+    OpenOptions::new()
+        .read(is_pipe)
+        .append(true)
+        .create(true)
+        .open(path)
 }
 
 #[derive(Debug)]
@@ -207,7 +213,21 @@ impl Writer {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::io::Read;
+
+    #[test]
+    fn a_named_pipe_is_opened_without_its_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let pipe = Destination::open(&Target::File(path.clone())).unwrap();
+        let mut writer = Writer::new(pipe, Arc::default(), Counter::noop());
+        writer.text.extend(b"{1}\n");
+        writer.write_out();
+        let mut read = [0; 4];
+        File::open(&path).unwrap().read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"{1}\n");
+    }
 
     #[test]
     fn a_full_disk_loses_lines_until_there_is_room_and_a_torn_line_is_ended() {
