@@ -1,10 +1,15 @@
 //! What clients of the admin address may cost: each kind is bounded, and health answers anyway.
 
-use std::{io::Write, net::TcpStream};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
 
+use http::Method;
 use tailback_tests::{
-    eventually,
+    PATIENCE, eventually,
     http::{Client, call, request},
+    http2,
     process::Tailback,
     upstream::Upstream,
 };
@@ -65,6 +70,98 @@ fn no_kind_of_admin_client_keeps_another_from_its_answer() {
     for path in ["/metrics", "/models", "/ledgers"] {
         assert_eq!(status(path).status, 200, "{path}");
     }
+}
+
+/// Tailback with `count` models, whose pages are large.
+fn with_models(count: usize, variables: &[(&str, &str)]) -> (Upstream, Tailback) {
+    let upstream = Upstream::start();
+    let names: Vec<_> = (0..count).map(|number| format!("m{number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let proxy = Tailback::start(&upstream.manifest(&names), variables);
+    (upstream, proxy)
+}
+
+/// An HTTP/2 frame on `stream`, with all its flags that end something.
+fn frame(kind: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    let flags = if stream == 0 { 0 } else { 5 };
+    let head = [
+        length[1], length[2], length[3], kind, flags, 0, 0, 0, stream,
+    ];
+    [&head[..], payload].concat()
+}
+
+#[test]
+fn health_is_answered_between_two_large_pages() {
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    let (_upstream, proxy) = with_models(100, &[]);
+    // All at once, in frames of our own: they show the order in which the answers began.
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(SETTINGS, 0, &[]));
+    let mut paths = vec!["/metrics"; 10];
+    paths.push("/healthz");
+    for (number, path) in (0..).zip(&paths) {
+        // By HPACK: GET and http from the static table, then a path and an authority (RFC 7541, 6).
+        let path = [&[4, path.len() as u8][..], path.as_bytes()].concat();
+        let head = [&[0x82, 0x86][..], &path, &[1, 1, b'x']].concat();
+        bytes.extend(frame(HEADERS, 2 * number + 1, &head));
+    }
+    let mut stream = TcpStream::connect(proxy.admin).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(&bytes).unwrap();
+    let mut answered = Vec::new();
+    let health = 2 * (paths.len() as u8 - 1) + 1;
+    while answered.last() != Some(&health) {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).unwrap();
+        if head[3] == HEADERS {
+            answered.push(head[8]);
+        }
+    }
+    assert!(answered.len() < 5, "health came after {answered:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_nobody_reads_have_a_part_of_the_memory() {
+    // A sixteenth of the memory is 4 MiB.
+    let (_upstream, proxy) = with_models(100, &[("TAILBACK_MEMORY_MAX", "64Mi")]);
+    let page = proxy.metrics().len();
+    // With windows that are closed, nothing of an answer but its head is sent.
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(0);
+    let client = http2::Client::with(proxy.admin, builder).await.unwrap();
+    let mut answers = Vec::new();
+    let refused = loop {
+        let (answer, _) = client
+            .open(Method::GET, "/metrics", &[], true)
+            .await
+            .unwrap();
+        let answer = answer.await.unwrap();
+        match answer.status().as_u16() {
+            200 => answers.push(answer),
+            503 => break answer,
+            other => panic!("{other}"),
+        }
+    };
+    let unread = answers.len() * page;
+    assert!(
+        unread > 2 << 20 && unread < 5 << 20,
+        "{} pages of {page} bytes",
+        answers.len()
+    );
+    // It is not the limit on their number that was reached.
+    assert_eq!(refused.headers()["retry-after"], "5");
+    let status = |path| call(proxy.admin, "GET", path, b"").unwrap().status;
+    assert_eq!(status("/metrics"), 503);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(status(path), 200, "{path}");
+    }
+    drop((client, answers));
+    eventually("pages again", || status("/metrics") == 200);
+    assert!(proxy.metric("tailback_admin_requests_refused_total{reason=\"busy\"}") > 1.0);
 }
 
 #[test]

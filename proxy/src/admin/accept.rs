@@ -4,7 +4,7 @@ use std::{convert::Infallible, error::Error, net::IpAddr, sync::Arc, time::Durat
 
 use http::{Request, Response, StatusCode, header};
 use hyper::{
-    body::Incoming,
+    body::{Body as _, Incoming},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -154,7 +154,8 @@ async fn converse(
     Ok(())
 }
 
-/// Answers a request other than gRPC. Health checks need no permit, so nothing can delay them.
+/// Answers a request other than gRPC. Health checks need no permit and no turn, so nothing can delay
+/// them.
 async fn answer(
     service: &Service,
     request: Request<Incoming>,
@@ -168,8 +169,19 @@ async fn answer(
         let refused = error(StatusCode::SERVICE_UNAVAILABLE, kind.too_many());
         return whole(refused);
     };
+    service.turns.next().await;
+    let is_order = !request.method().is_safe();
     let answer = service.answer(request, caller).await;
-    answer.map(|body| Body::new(Permitted::new(body, permit, connection.closer())))
+    let unsent = match answer.body().size_hint().exact() {
+        // Whoever gave an order must learn what came of it; that is short.
+        Some(length) if !is_order => match service.unsent.reserve(length) {
+            Ok(part) => Some(part),
+            Err(refused) => return whole(refused),
+        },
+        // A stream is not complete in memory.
+        _ => None,
+    };
+    answer.map(|body| Body::new(Permitted::new(body, permit, connection.closer(), unsent)))
 }
 
 /// gRPC needs HTTP/2: it ends with trailers.
@@ -193,5 +205,5 @@ async fn call(
         None => Status::unimplemented(format!("there is no {path}; there is {}", keda::SERVICE))
             .into_http(),
     };
-    answer.map(|body| Body::new(Permitted::new(body, permit, connection.closer())))
+    answer.map(|body| Body::new(Permitted::new(body, permit, connection.closer(), None)))
 }

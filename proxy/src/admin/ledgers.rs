@@ -11,11 +11,15 @@ use hyper::body::Frame;
 use tailback_scaler::peers::publisher::CountsUpdates;
 use tonic::body::Body;
 
-pub(super) fn serve(updates: CountsUpdates) -> Response<Body> {
-    let frames = stream::unfold(updates, |mut updates| async move {
+use super::turns::Turns;
+
+pub(super) fn serve(updates: CountsUpdates, turns: Turns) -> Response<Body> {
+    let frames = stream::unfold((updates, turns), |(mut updates, turns)| async move {
         let update = updates.next().await?;
+        // All readers hear of a change at once.
+        turns.next().await;
         let frame = Frame::data(Bytes::from(update.text()));
-        Some((Ok::<_, Infallible>(frame), updates))
+        Some((Ok::<_, Infallible>(frame), (updates, turns)))
     });
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
     response.headers_mut().insert(

@@ -15,7 +15,7 @@ use tailback_scaler::{
 use tokio::time::sleep;
 use tonic::body::Body;
 
-use super::{pages, server_info::ServerInfo};
+use super::{pages, server_info::ServerInfo, turns::Turns};
 use crate::{
     downstream::Lifecycle,
     models::{Model, SharedRoutes},
@@ -75,7 +75,7 @@ struct Stamp {
 }
 
 /// Streams events until the client disconnects.
-pub(super) fn serve(sources: Sources) -> Response<Body> {
+pub(super) fn serve(sources: Sources, turns: Turns) -> Response<Body> {
     let live = Live {
         sources,
         rows: BTreeMap::new(),
@@ -83,13 +83,14 @@ pub(super) fn serve(sources: Sources) -> Response<Body> {
         decisions_seen: 0,
         begun: false,
     };
-    let frames = stream::unfold(live, |mut live| async move {
+    let frames = stream::unfold((live, turns), |(mut live, turns)| async move {
         if live.begun {
             sleep(TURN).await;
         }
         live.begun = true;
+        turns.next().await;
         let frame = Frame::data(Bytes::from(live.turn(Nanos::now())));
-        Some((Ok::<_, Infallible>(frame), live))
+        Some((Ok::<_, Infallible>(frame), (live, turns)))
     });
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
     *response.headers_mut() = HeaderMap::from_iter([

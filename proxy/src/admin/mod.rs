@@ -27,6 +27,8 @@ mod scale_order;
 mod server_info;
 mod server_metrics;
 mod targets;
+mod turns;
+mod unsent;
 mod wrong_tokens;
 
 use std::{net::IpAddr, sync::Arc};
@@ -47,7 +49,7 @@ use tonic::body::Body;
 
 use self::{
     authorization::Authorization, connections::AnswerKind, control::Order, keda::Keda,
-    layout::Layout, logs::LogRequest,
+    layout::Layout, logs::LogRequest, turns::Turns, unsent::UnsentBudget,
 };
 pub use self::{
     reload::{ReloadHandle, ReloadOutcome},
@@ -100,6 +102,8 @@ pub struct Admin {
     pub recorder: PrometheusHandle,
     /// Identity and upgrade state of this process.
     pub info: Arc<ServerInfo>,
+    /// The bytes of memory that the process may have; `None`: there is no limit.
+    pub memory_limit: Option<u64>,
 }
 
 /// Serves connections of `listener` until `stop` is `true`, because a successor process has taken
@@ -108,6 +112,8 @@ pub async fn serve(admin: Admin, listener: TcpListener, stop: watch::Receiver<bo
     let keda = Arc::new(Keda::new(admin.routes.clone(), admin.status_store.clone()));
     let service = Service {
         authorization: Authorization::new(admin.token.clone()),
+        turns: Turns::default(),
+        unsent: UnsentBudget::new(admin.memory_limit),
         admin,
     };
     tokio::select! {
@@ -128,6 +134,8 @@ struct Caller<'a> {
 struct Service {
     admin: Admin,
     authorization: Authorization,
+    turns: Turns,
+    unsent: UnsentBudget,
 }
 
 impl Service {
@@ -164,6 +172,7 @@ impl Service {
         let Self {
             admin,
             authorization,
+            ..
         } = self;
         if let Some(order) = Order::parse(path) {
             let answer = order.carry_out(admin, authorization, &caller, method, body);
@@ -185,8 +194,12 @@ impl Service {
             });
         }
         match (path, method) {
-            ("/ledgers", &Method::GET) => return ledgers::serve(admin.publisher.subscribe()),
-            ("/events", &Method::GET) => return live::serve(self.live_sources()),
+            ("/ledgers", &Method::GET) => {
+                return ledgers::serve(admin.publisher.subscribe(), self.turns.clone());
+            }
+            ("/events", &Method::GET) => {
+                return live::serve(self.live_sources(), self.turns.clone());
+            }
             ("/ledgers" | "/events", _) => return whole(not_allowed("GET")),
             _ => {}
         }

@@ -15,7 +15,10 @@ use hyper::body::{Frame, SizeHint};
 use tokio::{task::JoinHandle, time::sleep};
 use tonic::{Status, body::Body};
 
-use super::connections::{AnswerPermit, Closer};
+use super::{
+    connections::{AnswerPermit, Closer},
+    unsent::UnsentBytes,
+};
 
 /// Bytes that are handed over at once. A large page in one piece would leave its body at once, and
 /// count no longer while it waits in the connection's buffer for its reader.
@@ -30,6 +33,8 @@ pub(super) struct Permitted {
     body: Body,
     /// The rest of its last frame.
     rest: Bytes,
+    /// The memory of its only frame, until that is taken; `None`: it is no page.
+    unsent: Option<UnsentBytes>,
     taken: Arc<Taken>,
     _permit: AnswerPermit,
     _watch: AbortOnDrop,
@@ -55,7 +60,12 @@ impl Drop for AbortOnDrop {
 
 impl Permitted {
     /// `close` closes the connection if the body is not read.
-    pub(super) fn new(body: Body, permit: AnswerPermit, close: Closer) -> Self {
+    pub(super) fn new(
+        body: Body,
+        permit: AnswerPermit,
+        close: Closer,
+        unsent: Option<UnsentBytes>,
+    ) -> Self {
         let taken = Arc::<Taken>::default();
         let watched = taken.clone();
         let watch = tokio::spawn(async move {
@@ -65,6 +75,7 @@ impl Permitted {
         Self {
             body,
             rest: Bytes::new(),
+            unsent,
             taken,
             _permit: permit,
             _watch: AbortOnDrop(watch),
@@ -102,7 +113,12 @@ impl hyper::body::Body for Permitted {
             self.taken.is_waiting.store(is_waiting, Ordering::Relaxed);
             match polled {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
+                    Ok(data) => {
+                        self.rest = match self.unsent.take() {
+                            Some(unsent) => unsent.kept_for(data),
+                            None => data,
+                        }
+                    }
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 other => return other,

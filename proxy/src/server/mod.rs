@@ -200,6 +200,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         token: process.admin_token.clone(),
         recorder: recorder.clone(),
         info: info.clone(),
+        memory_limit: process.limits.memory.limit().map(|limit| limit.bytes),
     };
     let workers = process.workers.get();
     listen::accept(&listeners.requests, downstream, workers, stopped)?;
