@@ -75,6 +75,13 @@ fn model_rows(model: &Model) -> Vec<Row> {
             Origin::Model(model.place.clone()).to_string(),
         ));
     }
+    if !model.allow.is_empty() {
+        rows.push((
+            "allow",
+            model.allow.join(", "),
+            Origin::Model(model.place.clone()).to_string(),
+        ));
+    }
     if model.response_model == ResponseModel::Requested {
         rows.push((
             "responseModel",

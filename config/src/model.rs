@@ -24,6 +24,9 @@ pub struct Model {
     pub upstream_name: Option<String>,
     /// Which model name the `model` field of its responses has.
     pub response_model: ResponseModel,
+    /// Paths that callers may ask for, with all below them, though such requests are refused otherwise:
+    /// they manage a replica.
+    pub allow: Vec<String>,
     /// The server its replicas run on.
     pub server: Arc<Server>,
     /// The location of the model's files, for `{storageUri}` in the server's command.

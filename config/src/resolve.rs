@@ -115,6 +115,7 @@ fn model(
         place: draft.place,
         upstream_name: draft.upstream_name,
         response_model: draft.response_model.unwrap_or_default(),
+        allow: draft.allow,
         server: Arc::clone(server),
         storage_uri: draft.storage_uri,
         requirements: draft.requirements,

@@ -27,6 +27,7 @@ pub fn server_as_model(server: &Arc<Server>) -> Model {
         place: server.place.clone(),
         upstream_name: None,
         response_model: ResponseModel::default(),
+        allow: Vec::new(),
         server: Arc::clone(server),
         storage_uri: None,
         requirements: Vec::new(),

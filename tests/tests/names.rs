@@ -272,3 +272,110 @@ fn any_name_is_safe_in_metrics_logs_and_admin_paths() {
     assert_eq!(answer.status, 404);
     assert!(answer.text().contains("no/such"), "{}", answer.text());
 }
+
+#[test]
+fn no_other_model_of_a_shared_server_is_asked_than_the_one_that_is_counted() {
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    let upstream = Upstream::start();
+    let models = [("s1", ""), ("s2", ", upstreamName: real2")];
+    let proxy = Tailback::start(&manifest(&upstream, &models), &[]);
+    let ask = |path: &str, body: &str| {
+        let mut client = Client::connect(proxy.address).unwrap();
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        let headers = [("seldon-model", "s1"), JSON];
+        client
+            .call(method, path, &headers, body.as_bytes())
+            .unwrap()
+    };
+    for (path, body) in [
+        ("/v1/echo", r#"{"model":"s2"}"#),
+        ("/v1/realtime?model=s2", ""),
+        ("/v1/realtime?model=s1&model=s2", ""),
+        ("/v2/models/s2/infer", "x"),
+    ] {
+        let answer = ask(path, body);
+        assert_eq!(answer.status, 400, "{path} {body}: {}", answer.text());
+    }
+    assert!(upstream.heads().is_empty());
+    // Names that no model has may be another model's to the replica.
+    let answer = ask("/v1/echo", r#"{"model":"real2"}"#);
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, r#"{"model":"s1"}"#.into())
+    );
+    for (path, forwarded) in [
+        ("/v1/realtime?a=b&model=real2", "/v1/realtime?a=b&model=s1"),
+        (
+            "/upstream/s1/v1/realtime?model=real2",
+            "/v1/realtime?model=s1",
+        ),
+        ("/v2/models/real2", "/v2/models/s1"),
+        ("/v1/realtime", "/v1/realtime"),
+    ] {
+        let answer = ask(path, "");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let head = upstream.heads().pop().unwrap();
+        assert!(
+            head.starts_with(&format!("GET {forwarded} ")),
+            "{path}: {head}"
+        );
+    }
+    assert_eq!(proxy.model("s2")["arrived"], 0);
+}
+
+#[test]
+fn a_header_may_name_another_model_than_a_body_for_a_server_of_one_model() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&manifest(&upstream, &[("base", "")]), &[]);
+    let mut client = Client::connect(proxy.address).unwrap();
+    let body = r#"{"model":"adapter"}"#;
+    let answer = client.call(
+        "POST",
+        "/v1/echo",
+        &[("seldon-model", "base")],
+        body.as_bytes(),
+    );
+    assert_eq!(answer.unwrap().text(), body);
+}
+
+#[test]
+fn callers_manage_no_replica_unless_the_model_allows_it() {
+    let upstream = Upstream::start();
+    let models = [
+        ("m", ""),
+        (
+            "lora",
+            ", allow: [/v1/load_lora_adapter, /v2/repository/models/m]",
+        ),
+    ];
+    let proxy = Tailback::start(&manifest(&upstream, &models), &[]);
+    let ask = |model: &str, path: &str| {
+        let mut client = Client::connect(proxy.address).unwrap();
+        let answer = client.call("POST", path, &[("seldon-model", model)], b"{}");
+        answer.unwrap()
+    };
+    for path in [
+        "/v1/load_lora_adapter",
+        "/openai/v1/load_lora_adapter",
+        "/load_lora_adapter",
+        "/update_weights_from_disk",
+        "/models/unload",
+        "/slots/0?action=erase",
+        "/v2/models/m/trace/setting",
+        "/v2/models/m/versions/1/trace/setting",
+        "/v2/repository/models/m/load",
+        "/v2/repository/models/other/load",
+        "/sl%65ep",
+    ] {
+        let answer = ask("m", path);
+        assert_eq!(answer.status, 501, "{path}: {}", answer.text());
+        let is_allowed = matches!(
+            path,
+            "/v1/load_lora_adapter" | "/v2/repository/models/m/load"
+        );
+        let expected = if is_allowed { 200 } else { 501 };
+        let answer = ask("lora", path);
+        assert_eq!(answer.status, expected, "{path}: {}", answer.text());
+    }
+    assert_eq!(upstream.heads().len(), 2);
+}

@@ -27,6 +27,7 @@ const UNUSED: &[&str] = &[
 /// Fields that only Tailback's own documents may set.
 const NATIVE_ONLY: &[&str] = &[
     "aliases",
+    "allow",
     "concurrency",
     "devices",
     "hold",
@@ -48,6 +49,7 @@ pub(crate) struct Draft {
     pub server: Option<Located<String>>,
     pub upstream_name: Option<String>,
     pub response_model: Option<ResponseModel>,
+    pub allow: Vec<String>,
     pub storage_uri: Option<String>,
     pub requirements: Vec<String>,
     pub memory: Option<Located<u64>>,
@@ -111,6 +113,9 @@ pub(super) fn read(
                 ("requested", ResponseModel::Requested),
             ],
         ),
+        allow: spec
+            .get("allow")
+            .map_or_else(Vec::new, |value| read_paths(&value)),
         storage_uri: spec.get("storageUri").and_then(|value| value.text()),
         requirements,
         memory: spec
@@ -147,6 +152,20 @@ fn read_aliases(value: &Value<'_>, own: &str) -> Vec<Located<String>> {
         }
     }
     aliases
+}
+
+/// Reads paths of a server.
+fn read_paths(value: &Value<'_>) -> Vec<String> {
+    let mut paths = Vec::new();
+    for item in value.items().unwrap_or_default() {
+        let Some(path) = item.text() else { continue };
+        let is_path = path.starts_with('/') && !path.ends_with('/');
+        match is_path && !path.contains(['?', '*', '%']) && !path.contains("//") {
+            true => paths.push(path),
+            false => item.wrong("a path such as /v1/load_lora_adapter, without a query, escapes, * or a / at its end"),
+        }
+    }
+    paths
 }
 
 /// Reads the name that replicas know the model by, which may be any text.

@@ -17,6 +17,8 @@ use crate::{
 pub struct Model {
     /// Its configuration.
     pub config: Arc<tailback_config::Model>,
+    /// Whether its replicas serve other models, too, which a request could name to them.
+    pub has_neighbours: bool,
     /// Its counts of requests.
     pub ledger: Arc<Ledger>,
     /// Which of its replicas have seen which prompts, if its server's load balancing is by prefix.

@@ -58,6 +58,10 @@ impl RouteTable {
         let mut shared: HashMap<&str, Arc<Pool>> = HashMap::new();
         let mut connectors: HashMap<&str, Arc<Connector>> = HashMap::new();
         let mut models = HashMap::with_capacity(config.models.len());
+        let mut on_server: HashMap<&str, usize> = HashMap::new();
+        for model in config.models.values() {
+            *on_server.entry(&model.server.name).or_default() += 1;
+        }
         for model in config.models.values() {
             let known = before.models.get(model.name.as_str());
             let ledger = known.map_or_else(
@@ -104,8 +108,12 @@ impl RouteTable {
             if model.server.load_balancing.has_affinity() {
                 metrics.affinity.show();
             }
+            let has_neighbours = on_server[&*model.server.name] > 1
+                && (model.server.multi_model.is_some()
+                    || model.server.replication() == Replication::Shared);
             let model = Model {
                 config: model.clone(),
+                has_neighbours,
                 ledger,
                 pool,
                 prefix_table,

@@ -99,7 +99,7 @@ pub(super) async fn locate(
     if let Some(named) = &named {
         authorize(&caller, named)?;
     }
-    if let Some(why) = refusal(&found, head, named.is_some()) {
+    if let Some(why) = refusal(&found, head, named.as_ref()) {
         return Err(ProxyError::Refused(why));
     }
     let path = head.uri.path();
@@ -249,28 +249,36 @@ fn agree(first: &Known, second: &Known) -> Result<(), ProxyError> {
     match first.model.model.name() == second.model.model.name() {
         true => Ok(()),
         false => Err(ProxyError::TwoModels {
-            header: name(first),
-            path: name(second),
+            first: name(first),
+            second: name(second),
         }),
     }
 }
 
-/// Why the request is refused for every model; `None`: it is not. The decoded path is checked,
-/// too: servers decode paths before they use them, and some treat gRPC like any other HTTP
-/// request.
-fn refusal(found: &Match, head: &RequestParts, is_named: bool) -> Option<&'static str> {
-    if let Some(Handling::Refused(why)) = found.handling() {
-        return Some(why);
-    }
+/// Why the request is refused; `None`: it is not, or the model that it names allows it. The decoded
+/// path is checked, too: servers decode paths before they use them, and some treat gRPC like any other
+/// HTTP request.
+fn refusal(found: &Match, head: &RequestParts, named: Option<&Known>) -> Option<&'static str> {
     let path = head.uri.path();
-    if !is_named || !(found.api.is_grpc() || path.contains('%')) {
+    let allows = |path: &str| {
+        named.is_some_and(|known| {
+            let below = |allowed: &String| path.strip_prefix(allowed.as_str());
+            let mut rest = known.model.model.config.allow.iter().filter_map(below);
+            rest.any(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    };
+    if let Some(Handling::Refused(why)) = found.handling() {
+        return (!allows(path)).then_some(why);
+    }
+    if named.is_none() || !(found.api.is_grpc() || path.contains('%')) {
         return None;
     }
     let decoded = percent_decode_str(path).decode_utf8_lossy();
-    match api::normal(&decoded) {
-        Normal::Changed(path) => api::refusal(&head.method, &path),
-        Normal::Already | Normal::Dots => api::refusal(&head.method, &decoded),
-    }
+    let decoded = match api::normal(&decoded) {
+        Normal::Changed(path) => path.into(),
+        Normal::Already | Normal::Dots => decoded,
+    };
+    api::refusal(&head.method, &decoded).filter(|_| !allows(&decoded))
 }
 
 /// The error for a request that matches no row of the table.

@@ -65,10 +65,11 @@ pub(super) async fn rename(
 ) -> Result<(), ProxyError> {
     let config = &known.model.model.config;
     let alias_for = (!known.is_own_name).then_some(&config.name);
-    // If a replica also hosts other models, a name in the body must not select one of those: the
-    // request was counted and authorised for this model.
+    // If a replica also hosts other models, a name elsewhere must not select one of those: the request
+    // was counted and authorised for this model. Static servers may have more than are configured.
     let by_header = names.path.is_none() && names.query.is_none() && names.body.is_none();
-    let has_others = config.server.multi_model.is_some()
+    let has_others = known.model.model.has_neighbours
+        || config.server.multi_model.is_some()
         || (table.keys.is_some() && config.server.replication() == Replication::Shared);
     let same = (by_header && has_others).then_some(&config.name);
     let own = config.upstream_name.as_ref();
@@ -76,8 +77,19 @@ pub(super) async fn rename(
         return Ok(());
     };
     if !names.body_read {
-        // The header named the model. If the body names it, too, that name is replaced as well.
+        // The header named the model. If the body or query names it, too, that name is replaced as well.
         names.body = read_other(head, found, reader).await?;
+        let mut other = names.body.as_ref().map(|(_, found)| found.name.clone());
+        if names.query.is_none() && matches!(model_in(found), ModelIn::Query) {
+            let query = model_name::in_query(head.uri.query().unwrap_or_default())?;
+            if let Some((at, name)) = query {
+                names.query = Some(at);
+                other = Some(name.into_owned());
+            }
+        }
+        if let Some(other) = other.filter(|_| has_others) {
+            same_model(table, &known, &other)?;
+        }
     }
     if names.path.is_none() && !found.name.is_empty() {
         let part = &head.uri.path()[found.name.clone()];
@@ -92,15 +104,31 @@ pub(super) async fn rename(
     Ok(())
 }
 
+/// Where requests of this kind name their model.
+fn model_in(found: &Match) -> ModelIn {
+    let model_in = found.route.and_then(|route| route.model_in());
+    model_in.unwrap_or(ModelIn::Path)
+}
+
+/// Checks that `name`, in the body or query, is not that of another model.
+fn same_model(table: &WorkerRoutes, known: &Known, name: &str) -> Result<(), ProxyError> {
+    let own = known.model.model.name();
+    match table.model(name).map(|other| other.model.name()) {
+        Some(other) if other != own => Err(ProxyError::TwoModels {
+            first: own.to_owned(),
+            second: other.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// The model that the body names, if the header names one already.
 async fn read_other(
     head: &RequestParts,
     found: &Match,
     reader: &mut BodyReader<'_, '_>,
 ) -> Result<Option<(Format, Found)>, ProxyError> {
-    let model_in = found.route.and_then(|route| route.model_in());
-    let model_in = model_in.unwrap_or(ModelIn::Path);
-    let read = match model_name::in_body(model_in, &head.headers) {
+    let read = match model_name::in_body(model_in(found), &head.headers) {
         Ok(None) => return Ok(None),
         Ok(Some(scanner)) => {
             let format = scanner.format();

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{
     ApiProtocol,
-    inference::{INDEX_HAS, REPOSITORY, state},
-    pattern::Pattern::Is,
+    inference::{INDEX_HAS, REPOSITORY, SETTINGS, state},
+    pattern::Pattern::{Below, Is},
     route::{
         Handling::{Inference, Local as Answered, Probe as Asks, Refused, Service},
         Local,
@@ -87,6 +87,14 @@ static ROUTES: &[Route] = &[
     Route::new(Any, oip!("RepositoryIndex"), Answered(INDEX)),
     Route::new(Any, oip!("RepositoryModelLoad"), Refused(REPOSITORY)),
     Route::new(Any, oip!("RepositoryModelUnload"), Refused(REPOSITORY)),
+    // MLServer's own service.
+    Route::new(
+        Any,
+        Below("/inference.model_repository.ModelRepositoryService"),
+        Refused(REPOSITORY),
+    ),
+    Route::new(Any, oip!("TraceSetting"), Refused(SETTINGS)),
+    Route::new(Any, oip!("LogSettings"), Refused(SETTINGS)),
     Route::new(Any, oip!("ServerLive"), Answered(LIVE)),
     Route::new(Any, oip!("ServerReady"), Answered(READY)),
     Route::new(Any, oip!("ServerMetadata"), Answered(SERVER)),

@@ -111,6 +111,11 @@ static ROUTES: &[Route] = &[
     Route::new(Any, Below("/v2/cudasharedmemory"), Infer(Nowhere(MEMORY))),
     Route::new(Post, Is("/v2/logging"), Refused(SETTINGS)),
     Route::new(Post, Is("/v2/trace/setting"), Refused(SETTINGS)),
+    Route::new(
+        Post,
+        Between("/v2/models/", "/trace/setting"),
+        Refused(SETTINGS),
+    ),
     // Health paths of load balancers, which vLLM, SGLang and llama.cpp answer, too.
     Route::new(Get, Is("/"), Answered(SERVER)),
     Route::new(Get, Is("/health"), Answered(LIVE)),

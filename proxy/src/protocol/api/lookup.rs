@@ -10,6 +10,7 @@ use super::{
     grpc::Grpc,
     inference::Inference,
     kserve_v1::KserveV1,
+    management::Management,
     ollama::Ollama,
     openai::OpenAi,
     rerank::Rerank,
@@ -20,8 +21,16 @@ use crate::message::HeaderMap;
 
 /// All APIs. Errors of requests that match no row have the form of the first one, or in gRPC that
 /// of gRPC.
-pub(super) static PROTOCOLS: [Api; 8] = [
-    &Inference, &OpenAi, &Anthropic, &Rerank, &KserveV1, &Ollama, &Tgi, &Grpc,
+pub(super) static PROTOCOLS: [Api; 9] = [
+    &Inference,
+    &OpenAi,
+    &Anthropic,
+    &Rerank,
+    &KserveV1,
+    &Ollama,
+    &Tgi,
+    &Management,
+    &Grpc,
 ];
 
 /// A prefix that may precede the paths of OpenAI's API, as on KServe's servers.

@@ -10,6 +10,7 @@ mod grpc;
 mod inference;
 mod kserve_v1;
 mod lookup;
+mod management;
 mod normal;
 mod ollama;
 mod openai;

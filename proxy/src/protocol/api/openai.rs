@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     ApiProtocol,
-    inference::{REPOSITORY, SETTINGS},
+    inference::REPOSITORY,
     pattern::Pattern::{Below, Is, Model},
     route::{
         Handling::{Inference, Models, Refused},
@@ -89,11 +89,6 @@ static ROUTES: &[Route] = &[
     Route::new(Any, Below("/v1/threads"), Inference(Nowhere(KEPT))),
     Route::new(Any, Below("/v1/conversations"), Inference(Nowhere(KEPT))),
     Route::new(Any, Below("/v1/vector_stores"), Inference(Nowhere(KEPT))),
-    // Management paths of vLLM and SGLang.
-    Route::new(Post, Is("/v1/load_lora_adapter"), Refused(REPOSITORY)),
-    Route::new(Post, Is("/v1/unload_lora_adapter"), Refused(REPOSITORY)),
-    Route::new(Post, Is("/sleep"), Refused(SETTINGS)),
-    Route::new(Post, Is("/wake_up"), Refused(SETTINGS)),
     // Everything else.
     Route::new(Post, Below("/v1"), Inference(Body)),
 ];

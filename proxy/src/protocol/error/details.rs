@@ -185,11 +185,13 @@ impl ProxyError {
                 None,
                 "the query must name exactly one model: model=NAME",
             ),
-            Self::TwoModels { header, path } => says(
+            Self::TwoModels { first, second } => says(
                 Status::BAD_REQUEST,
                 Code::InvalidArgument,
                 None,
-                format!("the request names model {header:?}, and its path model {path:?}"),
+                format!(
+                    "the request names two models, {first:?} and {second:?}: name one, in one place"
+                ),
             ),
             Self::Asleep { model } => says(
                 Status::SERVICE_UNAVAILABLE,

@@ -77,12 +77,12 @@ pub enum ProxyError {
     BadPath,
     /// The query does not name exactly one model.
     BadModelQuery,
-    /// The header and the path name different models.
+    /// Two places of the request name different models.
     TwoModels {
         /** by the header, or before the rest of the path */
-        header: String,
-        /** by the path */
-        path: String,
+        first: String,
+        /** by the path, query or body */
+        second: String,
     },
     /// A probe of a model without replicas.
     Asleep {

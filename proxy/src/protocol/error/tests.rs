@@ -36,8 +36,8 @@ fn samples() -> Vec<ProxyError> {
         ProxyError::BadPath,
         ProxyError::BadModelQuery,
         ProxyError::TwoModels {
-            header: model(),
-            path: "OTHER".into(),
+            first: model(),
+            second: "OTHER".into(),
         },
         ProxyError::Asleep { model: model() },
         ProxyError::Busy { model: model() },
