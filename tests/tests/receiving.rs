@@ -17,10 +17,9 @@ fn infer(model: &str) -> Vec<u8> {
     request("POST", &format!("/v2/models/{model}/infer"), &[], BODY)
 }
 
-#[test]
-fn a_request_whose_body_has_not_come_is_in_the_lag_and_starts_no_replica() {
-    let model = unique();
-    let manifests = format!(
+/// The manifests of a model that sleeps, and has up to four replicas.
+fn asleep(model: &str) -> String {
+    format!(
         "apiVersion: tailback.dev/v1alpha1
 kind: Server
 metadata: {{ name: s }}
@@ -33,8 +32,13 @@ kind: Model
 metadata: {{ name: {model} }}
 spec: {{ server: s, minReplicas: 0, maxReplicas: 4, scaling: {{ policy: lag-step, lagThreshold: 5 }} }}
 "
-    );
-    let proxy = Tailback::start(&manifests, &[]);
+    )
+}
+
+#[test]
+fn a_request_whose_body_has_not_come_is_in_the_lag_and_starts_no_replica() {
+    let model = unique();
+    let proxy = Tailback::start(&asleep(&model), &[]);
     let whole = infer(&model);
     let (start, rest) = whole.split_at(whole.len() - 10);
     let mut slow: Vec<_> = (0..20)
@@ -73,6 +77,43 @@ spec: {{ server: s, minReplicas: 0, maxReplicas: 4, scaling: {{ policy: lag-step
         page["inFlight"] == 0 && page["receiving"] == 0
     });
     assert_eq!(proxy.outcome(&model, "success"), 11);
+}
+
+#[test]
+fn the_first_bytes_of_a_large_body_are_no_demand_either() {
+    let model = unique();
+    let proxy = Tailback::start(&asleep(&model), &[]);
+    let json = "content-type: application/json\r\n";
+    let mut callers = Vec::new();
+    for (begins, bytes) in [
+        ("content-length: 70000\r\n\r\n".to_owned(), "{"),
+        (format!("{json}content-length: 1000000\r\n\r\n"), "{\"a\":"),
+        (
+            format!("{json}transfer-encoding: chunked\r\n\r\n"),
+            "1\r\n{\r\n",
+        ),
+    ] {
+        for _ in 0..7 {
+            let mut caller = Client::connect(proxy.address).unwrap();
+            let head =
+                format!("POST /v2/models/{model}/infer HTTP/1.1\r\nhost: t\r\n{begins}{bytes}");
+            caller.send(head).unwrap();
+            callers.push(caller);
+        }
+    }
+    eventually("all of them", || {
+        let page = proxy.model(&model);
+        page["inFlight"] == 21 && page["receiving"] == 21 && page["held"] == 0
+    });
+    assert_eq!(proxy.model(&model)["replicas"]["desired"], 0);
+    let mut honest = Client::connect(proxy.address).unwrap();
+    honest.send(infer(&model)).unwrap();
+    assert_eq!(honest.receive().unwrap().status, 200);
+    let page = proxy.model(&model);
+    assert_eq!(
+        (&page["receiving"], &page["replicas"]["desired"]),
+        (&json!(21), &json!(1))
+    );
 }
 
 #[test]

@@ -4,7 +4,10 @@
 use std::{future::pending, rc::Rc};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Uri, header::HOST};
+use http::{
+    HeaderValue, Method, Uri,
+    header::{CONTENT_TYPE, HOST},
+};
 use http_body::Body;
 use tailback_config::HostHeader;
 
@@ -139,12 +142,19 @@ impl UpstreamRequest {
             self.payload = Payload::Whole(Some(whole));
             return Ok(());
         }
-        if self.reading == Reading::Early && body.buffered() == 0 {
-            state.await_body();
-            if let Some(piece) = body.look_further(reservation).await? {
-                state.body_came(piece.len());
+        if self.reading == Reading::Early {
+            if body.buffered() == 0 {
+                state.await_body();
+                if let Some(piece) = body.look_further(reservation).await? {
+                    state.body_came(piece.len());
+                }
+                state.body.set(RequestBodyState::Unread);
             }
-            state.body.set(RequestBodyState::Unread);
+            // Whoever sends a byte of a large body, and no more, is to take no permit. Other bodies may
+            // be streams of which each piece is meant to be answered.
+            if body.size_hint().exact().is_some() || is_json(&self.headers) {
+                fill(body, WHOLE, state, reservation).await?;
+            }
         }
         if let Payload::Unread(body) = std::mem::replace(&mut self.payload, Payload::Whole(None)) {
             self.payload = Payload::Stream(body);
@@ -234,19 +244,7 @@ impl UpstreamRequest {
         let Payload::Stream(body) = &mut self.payload else {
             return Ok(Bytes::new());
         };
-        while body.buffered() < most && !body.has_ended() {
-            if state.phase() != Phase::Body {
-                state.enter(Phase::Body);
-            }
-            state.await_body();
-            let piece = body.look_further(reservation).await;
-            state.body.set(RequestBodyState::Unread);
-            match piece {
-                Ok(Some(piece)) => state.body_came(piece.len()),
-                Ok(None) | Err(LookError::NoRoom(_)) => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
+        fill(body, most, state, reservation).await?;
         Ok(body.start(most))
     }
 
@@ -313,6 +311,39 @@ pub(super) fn host<'a>(
         HostHeader::Pass | HostHeader::Upstream => Some(authority),
         HostHeader::Given(host) => Some(host.as_str()),
     }
+}
+
+/// Whether the body is JSON, of which nothing can be used before its end.
+fn is_json(headers: &HeaderMap) -> bool {
+    const JSON: &[u8] = b"application/json";
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let parts = content_type.and_then(|value| value.split_at_checked(JSON.len()));
+    parts.is_some_and(|(start, rest)| {
+        start.eq_ignore_ascii_case(JSON) && matches!(rest.first(), None | Some(b';' | b' '))
+    })
+}
+
+/// Reads a body up to so many bytes, or fewer if it is shorter or the buffer budget is used up.
+async fn fill(
+    body: &mut PeekableBody,
+    most: usize,
+    state: &StreamState,
+    reservation: &mut BufferReservation<'_>,
+) -> Result<(), ProxyError> {
+    while body.buffered() < most && !body.has_ended() {
+        if state.phase() != Phase::Body {
+            state.enter(Phase::Body);
+        }
+        state.await_body();
+        let piece = body.look_further(reservation).await;
+        state.body.set(RequestBodyState::Unread);
+        match piece {
+            Ok(Some(piece)) => state.body_came(piece.len()),
+            Ok(None) | Err(LookError::NoRoom(_)) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Reads a whole body whose length is known to be small.
