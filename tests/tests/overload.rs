@@ -2,14 +2,14 @@
 //! hold as much as they can.
 
 use std::{
-    io::{Read, Write},
+    io::{self, BufRead, BufReader, Lines, Read, Write},
     net::{SocketAddr, TcpStream},
-    process::Command,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -77,49 +77,92 @@ fn done(program: &str, arguments: &[&str]) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// Light traffic: on a connection of its own each, one request after the other.
+/// What the process of light traffic says is behind this.
+const LIGHT: &str = "light: ";
+
+/// Light traffic, with a replica of its own. It is a process of its own: in this one it would wait for
+/// locks, such as the allocator's, that other callers hold while they wait for a core.
 struct Light {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Vec<Duration>>>,
+    process: Child,
+    input: Option<ChildStdin>,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Light {
-    fn start(address: SocketAddr) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let send = move |stop: Arc<AtomicBool>| {
-            run_first();
-            let mut client = Client::connect(address).unwrap();
-            let mut took = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
-                let start = Instant::now();
-                let answer = client.call("POST", "/v2/models/light/echo", &[], b"light");
-                let answer = answer.expect("no request of light traffic is lost");
-                assert_eq!((answer.status, answer.text()), (200, "light".to_owned()));
-                took.push(start.elapsed());
-                thread::sleep(Duration::from_millis(5));
-            }
-            took
+    /// Starts the replica. Returns its address, too.
+    fn start() -> (Self, SocketAddr) {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "light_traffic", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut light = Self {
+            input: process.stdin.take(),
+            output: output.lines(),
+            process,
         };
-        let threads = (0..4).map(|_| {
-            let stop = stop.clone();
-            thread::spawn(move || send(stop))
-        });
-        Self {
-            threads: threads.collect(),
-            stop,
-        }
+        let replica = light.said().unwrap().parse().unwrap();
+        (light, replica)
     }
 
-    /// All times, sorted.
-    fn end(self) -> Vec<Duration> {
-        self.stop.store(true, Ordering::Relaxed);
-        let took = self
-            .threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap());
-        let mut took: Vec<_> = took.flatten().collect();
+    /// The next line that it says. `None`: there is none.
+    fn said(&mut self) -> Option<String> {
+        let mut lines = self.output.by_ref().map(Result::unwrap);
+        lines.find_map(|line| Some(line.split_once(LIGHT)?.1.to_owned()))
+    }
+
+    /// Begins to send requests to the proxy.
+    fn send_to(&mut self, proxy: SocketAddr) {
+        writeln!(self.input.as_ref().unwrap(), "{proxy}").unwrap();
+    }
+
+    /// How long all requests took, sorted.
+    fn end(mut self) -> Vec<Duration> {
+        self.input = None;
+        let mut took = Vec::new();
+        while let Some(nanos) = self.said() {
+            took.push(Duration::from_nanos(nanos.parse().unwrap()));
+        }
+        assert!(self.process.wait().unwrap().success());
         took.sort();
         took
+    }
+}
+
+/// Sends one request after the other on a connection of its own. Returns how long each took.
+fn send_light(proxy: SocketAddr, stop: &AtomicBool) -> Vec<Duration> {
+    let mut client = Client::connect(proxy).unwrap();
+    let mut took = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let start = Instant::now();
+        let answer = client.call("POST", "/v2/models/light/echo", &[], b"light");
+        let answer = answer.expect("no request of light traffic is lost");
+        assert_eq!((answer.status, answer.text()), (200, "light".to_owned()));
+        took.push(start.elapsed());
+        thread::sleep(Duration::from_millis(5));
+    }
+    took
+}
+
+#[test]
+#[ignore = "it is the process of light traffic, which another test starts"]
+fn light_traffic() {
+    run_first();
+    let replica = Upstream::start();
+    println!("{LIGHT}{}", replica.address);
+    let mut lines = io::stdin().lines().map(Result::unwrap);
+    let proxy = lines.next().unwrap().parse().unwrap();
+    let stop = AtomicBool::new(false);
+    let took = thread::scope(|scope| {
+        let callers = [(); 4].map(|()| scope.spawn(|| send_light(proxy, &stop)));
+        assert_eq!(lines.next(), None);
+        stop.store(true, Ordering::Relaxed);
+        callers.map(|caller| caller.join().unwrap()).concat()
+    });
+    for took in took {
+        println!("{LIGHT}{}", took.as_nanos());
     }
 }
 
@@ -212,14 +255,10 @@ async fn callers_that_make_it_hold_all_they_can_neither_kill_the_proxy_nor_stop_
     };
     let first_core = cores();
     let upstream = Upstream::start();
-    let of_light_traffic = thread::spawn(|| {
-        run_first();
-        Upstream::start()
-    });
-    let of_light_traffic = of_light_traffic.join().unwrap();
+    let (mut light, replica) = Light::start();
     let asleep = never_ready_manifest("asleep", ", hold: { queue: 10000 }");
-    let light = static_manifest("light", of_light_traffic.address, &["light"]);
-    let manifests = format!("{}---\n{asleep}---\n{light}", upstream.manifest(&["m"]));
+    let of_light = static_manifest("light", replica, &["light"]);
+    let manifests = format!("{}---\n{asleep}---\n{of_light}", upstream.manifest(&["m"]));
     let enter = group.enter();
     let first_core = first_core.iter().map(String::as_str);
     let wrapper: Vec<_> = first_core.chain(["sh", "-c", &enter, "sh"]).collect();
@@ -227,7 +266,7 @@ async fn callers_that_make_it_hold_all_they_can_neither_kill_the_proxy_nor_stop_
     let limit = proxy.metric("tailback_memory_limit_bytes");
     assert_eq!(limit as u64, 224 * MIB, "7/8 of the group's");
 
-    let light = Light::start(proxy.address);
+    light.send_to(proxy.address);
     let alone = Instant::now();
     while alone.elapsed() < Duration::from_secs(1) {
         thread::sleep(Duration::from_millis(50));
