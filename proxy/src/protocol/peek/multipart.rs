@@ -121,6 +121,10 @@ impl Multipart {
                     }
                 }
                 State::Header => match memmem::find(&self.rest, b"\r\n\r\n") {
+                    // For some servers, the header ends where others see a line that goes on.
+                    end if self.has_other_breaks(end) => {
+                        return Progress::Not(Fault::AmbiguousForm);
+                    }
                     Some(at) if at > HEADER => return Progress::Not(Fault::NotForm),
                     Some(at) => {
                         self.state = match is_field(&self.rest[..at]) {
@@ -175,6 +179,16 @@ impl Multipart {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a header up to `end` has line breaks of CR or LF alone.
+    fn has_other_breaks(&self, end: Option<usize>) -> bool {
+        let header = &self.rest[..end.unwrap_or(self.rest.len()).min(HEADER)];
+        memchr::memchr2_iter(b'\r', b'\n', header).any(|at| match header[at] {
+            // One at the end may belong to what follows.
+            b'\r' => header.get(at + 1).is_some_and(|&next| next != b'\n'),
+            _ => at == 0 || header[at - 1] != b'\r',
+        })
     }
 
     fn used(&mut self, bytes: usize) {
@@ -327,6 +341,14 @@ mod tests {
             ),
             (
                 good.replacen("--xyz\r\n", "--xyz\n", 1),
+                Fault::AmbiguousForm,
+            ),
+            (
+                good.replace("\"file\"\r\n\r\n", "\"file\"\r\r"),
+                Fault::AmbiguousForm,
+            ),
+            (
+                good.replace("\"file\"\r\n", "\"file\"\n\r\n"),
                 Fault::AmbiguousForm,
             ),
             (
