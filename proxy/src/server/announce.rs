@@ -8,6 +8,9 @@ use tracing::Level;
 
 use crate::log;
 
+/// Most models that are named: the whole message is to fit into a pipe that is not read yet.
+const NAMED: usize = 100;
+
 /// The addresses to print.
 #[derive(Serialize)]
 struct Addresses {
@@ -39,10 +42,14 @@ pub(super) fn announce(config: &Config, listen: SocketAddr, admin: SocketAddr) {
 }
 
 fn served(config: &Config) -> String {
-    let models = config.models.values();
-    let models: Vec<_> = models
+    let models = config.models.values().take(NAMED);
+    let mut models: Vec<_> = models
         .map(|m| format!("{} (server {})", m.name, m.server.name))
         .collect();
+    let others = config.models.len() - models.len();
+    if others > 0 {
+        models.push(format!("and {others} more"));
+    }
     let version = env!("CARGO_PKG_VERSION");
     match &*models {
         [] => {

@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::{fd::AsFd, unix::fs::FileTypeExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -14,6 +17,7 @@ use std::{
 };
 
 use metrics::Counter;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tailback_config::AccessLog as Target;
 
 use super::{AccessLogEntry, line};
@@ -24,6 +28,8 @@ use crate::telemetry::{
 
 /// Polling interval of the queue. Bounds how late a line is written.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a full named pipe is waited for, in milliseconds.
+const PATIENCE: u8 = 250;
 /// Bytes written in one call.
 const PIECE: usize = 64 * 1024;
 
@@ -56,13 +62,15 @@ impl Destination {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    // Opening a named pipe only to write would wait for its reader.
-    let is_pipe = fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo());
-    OpenOptions::new()
-        .read(is_pipe)
-        .append(true)
-        .create(true)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    // Opening a named pipe only to write would wait for its reader, and so would a full one.
+    if fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo()) {
+        options
+            .read(true)
+            .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits());
+    }
+    options.open(path)
 }
 
 #[derive(Debug)]
@@ -160,6 +168,8 @@ impl Writer {
                 Ok(0) => failure = Some(io::ErrorKind::WriteZero.into()),
                 Ok(length) => done += length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && self.takes_more_soon() => {}
                 Err(error) => failure = Some(error),
             }
             if failure.is_some() {
@@ -172,6 +182,17 @@ impl Writer {
             None => {}
         }
         self.text.clear();
+    }
+
+    /// Whether a full pipe is read within a moment. Once lines were lost, it is not waited for.
+    fn takes_more_soon(&self) -> bool {
+        let mut pipe = [PollFd::new(
+            self.destination.file.as_fd(),
+            PollFlags::POLLOUT,
+        )];
+        let is_late = matches!(self.state, State::Fails { .. });
+        let patience = if is_late { 0 } else { PATIENCE };
+        poll(&mut pipe, PollTimeout::from(patience)).is_ok_and(|ready| ready > 0)
     }
 
     fn failed(&mut self, error: &io::Error, done: usize) {
@@ -225,8 +246,18 @@ mod tests {
         writer.text.extend(b"{1}\n");
         writer.write_out();
         let mut read = [0; 4];
-        File::open(&path).unwrap().read_exact(&mut read).unwrap();
+        let mut reader = File::open(&path).unwrap();
+        reader.read_exact(&mut read).unwrap();
         assert_eq!(&read, b"{1}\n");
+        // One that nobody reads loses lines, and takes some again once somebody does.
+        writer.text = b"{2}\n".repeat(64 * 1024);
+        writer.write_out();
+        assert!(matches!(writer.state, State::Fails { lines: 1.., .. }));
+        reader.read_exact(&mut vec![0; 32 * 1024]).unwrap();
+        writer.begin();
+        writer.text.extend(b"{3}\n");
+        writer.write_out();
+        assert_eq!(writer.state, State::Writes);
     }
 
     #[test]
