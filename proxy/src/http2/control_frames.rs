@@ -15,7 +15,7 @@ const AT_ONCE: u32 = 20_000;
 const A_SECOND: u32 = 10_000;
 /// WINDOW_UPDATEs that do not count: so many for each piece of a body, and one for so many of its bytes.
 const UPDATES: u32 = 4;
-const BYTES_OF_UPDATE: usize = 512;
+const BYTES_OF_UPDATE: usize = 32;
 const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / A_SECOND as u64);
 
 /// The peer has sent too many control frames.
@@ -32,8 +32,8 @@ pub(super) struct ControlFrames {
 }
 
 impl ControlFrames {
-    /// A piece of a body of so many bytes was sent, which a WINDOW_UPDATE for the stream and one for the
-    /// connection answer, or some for parts of it: Go has them for 4 KiB.
+    /// A piece of a body of so many bytes was sent. A peer answers it with a WINDOW_UPDATE for the stream
+    /// and one for the connection, or with two for whatever its reader takes at once.
     pub(super) fn sent_data(&mut self, bytes: usize) {
         let updates = UPDATES + u32::try_from(bytes / BYTES_OF_UPDATE).unwrap_or(0);
         self.updates = self.updates.saturating_add(updates);
@@ -56,8 +56,8 @@ impl ControlFrames {
     }
 }
 
-/// Whether a frame counts, whatever its stream is. Acknowledgements answer frames of the proxy, but a peer needs to send no
-/// more of them than of the others.
+/// Whether a frame counts, whatever its stream is. Acknowledgements answer frames of the proxy, but a
+/// peer needs to send no more of them than of the others.
 pub(super) fn is_control(frame: FrameHead) -> bool {
     match frame.kind {
         // Resets and CONTINUATION have limits of their own. Of the others, it depends on the stream.

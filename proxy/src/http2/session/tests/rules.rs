@@ -224,6 +224,7 @@ fn ends_by(talk: &mut Talk, kind: u8, flags: u8, stream: u32, payload: &[u8]) ->
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri is too slow for so many frames a second")]
 fn frames_that_bring_nothing_end_the_connection_if_there_are_many() {
     let begun = || {
         let mut talk = Talk::begun(Role::Server);
@@ -258,6 +259,7 @@ fn frames_that_bring_nothing_end_the_connection_if_there_are_many() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri is too slow for so many frames a second")]
 fn window_updates_for_what_was_sent_may_be_many() {
     let mut talk = Talk::begun(Role::Server);
     assert_eq!(talk.ask(1, true), Ok(()));
@@ -272,6 +274,7 @@ fn window_updates_for_what_was_sent_may_be_many() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri is too slow for so many frames a second")]
 fn a_replica_that_sends_interim_answers_without_end_loses_its_connection() {
     let mut talk = Talk::begun(Role::Client);
     let key = talk.session.borrow_mut().open().unwrap();
