@@ -174,7 +174,7 @@ async fn answer(
     let answer = service.answer(request, caller).await;
     let unsent = match answer.body().size_hint().exact() {
         // Whoever gave an order must learn what came of it; that is short.
-        Some(length) if !is_order => match service.unsent.reserve(length) {
+        Some(length) if !is_order => match service.page_budget.reserve(length) {
             Ok(part) => Some(part),
             Err(refused) => return whole(refused),
         },

@@ -11,9 +11,9 @@ use hyper::body::Frame;
 use tailback_scaler::peers::publisher::CountsUpdates;
 use tonic::body::Body;
 
-use super::turns::Turns;
+use super::render_turn::RenderTurns;
 
-pub(super) fn serve(updates: CountsUpdates, turns: Turns) -> Response<Body> {
+pub(super) fn serve(updates: CountsUpdates, turns: RenderTurns) -> Response<Body> {
     let frames = stream::unfold((updates, turns), |(mut updates, turns)| async move {
         let update = updates.next().await?;
         // All readers hear of a change at once.

@@ -15,7 +15,7 @@ use tailback_scaler::{
 use tokio::time::sleep;
 use tonic::body::Body;
 
-use super::{pages, server_info::ServerInfo, turns::Turns};
+use super::{pages, render_turn::RenderTurns, server_info::ServerInfo};
 use crate::{
     downstream::Lifecycle,
     models::{Model, SharedRoutes},
@@ -75,7 +75,7 @@ struct Stamp {
 }
 
 /// Streams events until the client disconnects.
-pub(super) fn serve(sources: Sources, turns: Turns) -> Response<Body> {
+pub(super) fn serve(sources: Sources, turns: RenderTurns) -> Response<Body> {
     let live = Live {
         sources,
         rows: BTreeMap::new(),

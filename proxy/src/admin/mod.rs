@@ -17,18 +17,18 @@ mod logs;
 mod model_metrics;
 mod model_settings;
 mod page;
+mod page_budget;
 mod pages;
 mod permitted;
 mod process_metrics;
 mod reload;
+mod render_turn;
 mod replica_metrics;
 mod requests;
 mod scale_order;
 mod server_info;
 mod server_metrics;
 mod targets;
-mod turns;
-mod unsent;
 mod wrong_tokens;
 
 use std::{net::IpAddr, sync::Arc};
@@ -49,7 +49,7 @@ use tonic::body::Body;
 
 use self::{
     authorization::Authorization, connections::AnswerKind, control::Order, keda::Keda,
-    layout::Layout, logs::LogRequest, turns::Turns, unsent::UnsentBudget,
+    layout::Layout, logs::LogRequest, page_budget::PageBudget, render_turn::RenderTurns,
 };
 pub use self::{
     reload::{ReloadHandle, ReloadOutcome},
@@ -112,8 +112,8 @@ pub async fn serve(admin: Admin, listener: TcpListener, stop: watch::Receiver<bo
     let keda = Arc::new(Keda::new(admin.routes.clone(), admin.status_store.clone()));
     let service = Service {
         authorization: Authorization::new(admin.token.clone()),
-        turns: Turns::default(),
-        unsent: UnsentBudget::new(admin.memory_limit),
+        turns: RenderTurns::default(),
+        page_budget: PageBudget::new(admin.memory_limit),
         admin,
     };
     tokio::select! {
@@ -134,8 +134,8 @@ struct Caller<'a> {
 struct Service {
     admin: Admin,
     authorization: Authorization,
-    turns: Turns,
-    unsent: UnsentBudget,
+    turns: RenderTurns,
+    page_budget: PageBudget,
 }
 
 impl Service {

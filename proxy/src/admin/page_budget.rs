@@ -19,7 +19,7 @@ const SHARE: u64 = 16;
 const RETRY_AFTER: u64 = 5;
 
 /// The budget of all connections.
-pub(super) struct UnsentBudget {
+pub(super) struct PageBudget {
     /// A permit a byte.
     free: Arc<Semaphore>,
     most: u32,
@@ -28,11 +28,11 @@ pub(super) struct UnsentBudget {
 
 /// A page's part of the budget. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct UnsentBytes {
+pub(super) struct PageBytes {
     _part: OwnedSemaphorePermit,
 }
 
-impl UnsentBudget {
+impl PageBudget {
     /// `memory` is what the process may have; `None`: it has no limit.
     pub(super) fn new(memory: Option<u64>) -> Self {
         let share = memory.and_then(|bytes| u32::try_from(bytes / SHARE).ok());
@@ -49,15 +49,15 @@ impl UnsentBudget {
     ///
     /// # Errors
     /// The answer in its place.
-    pub(super) fn reserve(&self, length: u64) -> Result<UnsentBytes, Response<Bytes>> {
+    pub(super) fn reserve(&self, length: u64) -> Result<PageBytes, Response<Bytes>> {
         let length = u32::try_from(length).map_or(self.most, |length| length.min(self.most));
         match self.free.clone().try_acquire_many_owned(length) {
-            Ok(part) => Ok(UnsentBytes { _part: part }),
-            Err(_) => Err(self.refuse()),
+            Ok(part) => Ok(PageBytes { _part: part }),
+            Err(_) => Err(self.reject()),
         }
     }
 
-    fn refuse(&self) -> Response<Bytes> {
+    fn reject(&self) -> Response<Bytes> {
         self.refused.increment(1);
         let message = format!(
             "the pages that were asked for here and are not read yet have the {} KiB that they may \
@@ -71,7 +71,7 @@ impl UnsentBudget {
     }
 }
 
-impl UnsentBytes {
+impl PageBytes {
     /// The bytes of the page, which give its part back when the last piece of them is sent or
     /// dropped. Until then all of them are in memory.
     pub(super) fn kept_for(self, bytes: Bytes) -> Bytes {
@@ -81,7 +81,7 @@ impl UnsentBytes {
 
 struct Kept {
     bytes: Bytes,
-    _part: UnsentBytes,
+    _part: PageBytes,
 }
 
 impl AsRef<[u8]> for Kept {
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn pages_fit_up_to_the_budget_and_one_always_does() {
-        let budget = UnsentBudget::new(Some(100 * SHARE));
+        let budget = PageBudget::new(Some(100 * SHARE));
         let one = budget.reserve(60).unwrap();
         let refused = budget.reserve(41).unwrap_err();
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -119,13 +119,13 @@ mod tests {
             (Some(1 << 30), MOST),
             (Some(u64::MAX), MOST),
         ] {
-            assert_eq!(UnsentBudget::new(memory).most, most, "{memory:?}");
+            assert_eq!(PageBudget::new(memory).most, most, "{memory:?}");
         }
     }
 
     #[test]
     fn a_page_keeps_its_part_until_its_last_piece_is_gone() {
-        let budget = UnsentBudget::new(Some(100 * SHARE));
+        let budget = PageBudget::new(Some(100 * SHARE));
         let mut page = budget.reserve(100).unwrap().kept_for(vec![7; 100].into());
         let piece = page.split_to(10);
         assert_eq!(piece, [7; 10].as_slice());

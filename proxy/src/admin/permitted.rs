@@ -17,7 +17,7 @@ use tonic::{Status, body::Body};
 
 use super::{
     connections::{AnswerPermit, Closer},
-    unsent::UnsentBytes,
+    page_budget::PageBytes,
 };
 
 /// Bytes that are handed over at once. A large page in one piece would leave its body at once, and
@@ -34,7 +34,7 @@ pub(super) struct Permitted {
     /// The rest of its last frame.
     rest: Bytes,
     /// The memory of its only frame, until that is taken; `None`: it is no page.
-    unsent: Option<UnsentBytes>,
+    unsent: Option<PageBytes>,
     taken: Arc<Taken>,
     _permit: AnswerPermit,
     _watch: AbortOnDrop,
@@ -64,7 +64,7 @@ impl Permitted {
         body: Body,
         permit: AnswerPermit,
         close: Closer,
-        unsent: Option<UnsentBytes>,
+        unsent: Option<PageBytes>,
     ) -> Self {
         let taken = Arc::<Taken>::default();
         let watched = taken.clone();

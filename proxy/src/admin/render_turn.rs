@@ -1,4 +1,4 @@
-//! Turns of what takes long on the admin address: pages of all models and updates of live pages.
+//! RenderTurns of what takes long on the admin address: pages of all models and updates of live pages.
 //!
 //! Its connections and the rest of the process share one thread. If all pages that were asked for
 //! were rendered one after another, health would wait for all of them. So one is rendered in each
@@ -10,9 +10,9 @@ use tokio::{sync::Mutex, task::yield_now};
 
 /// Gives turns in the order in which they are asked for. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Turns(Arc<Mutex<()>>);
+pub(super) struct RenderTurns(Arc<Mutex<()>>);
 
-impl Turns {
+impl RenderTurns {
     /// Returns when it is the caller's turn, which ends where the caller next waits.
     pub(super) async fn next(&self) {
         let turn = self.0.clone().lock_owned().await;
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     /// Waits for `count` turns in as many tasks, and says what happened in which order.
-    async fn pages(turns: &Turns, done: &Arc<Mutex<Vec<char>>>, count: usize) {
+    async fn pages(turns: &RenderTurns, done: &Arc<Mutex<Vec<char>>>, count: usize) {
         let mut tasks = JoinSet::new();
         for _ in 0..count {
             let (turns, done) = (turns.clone(), done.clone());
@@ -70,7 +70,7 @@ mod tests {
                 here.read_exact(&mut byte).await.unwrap();
             }
         };
-        let turns = Turns::default();
+        let turns = RenderTurns::default();
         tokio::join!(pages(&turns, &done, 20), health);
         let order: String = done.lock().unwrap().iter().collect();
         assert_eq!(order.matches('p').count(), 20);
@@ -80,7 +80,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_goes_leaves_its_turn_to_the_next_one() {
-        let turns = Turns::default();
+        let turns = RenderTurns::default();
         turns.next().await;
         let mut waits = Box::pin(turns.next());
         assert!(futures_util::poll!(&mut waits).is_pending());
