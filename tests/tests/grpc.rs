@@ -184,11 +184,18 @@ async fn what_is_wrong_is_a_grpc_status() {
             "seldon-model",
         ),
         (
-            "/inference.GRPCInferenceService/TraceSetting",
+            "/inference.GRPCInferenceService/Unheard",
             &[],
             message(""),
             "12",
             "not offered",
+        ),
+        (
+            "/inference.GRPCInferenceService/TraceSetting",
+            &[("seldon-model", "m")],
+            message(""),
+            "12",
+            "settings",
         ),
     ];
     for (path, fields, body, code, says) in cases {

@@ -174,8 +174,8 @@ fn a_replica_that_goes_over_to_another_protocol_before_the_request_s_end_keeps_n
     let (_upstream, proxy) = proxy();
     let fields = "host: t\r\nconnection: upgrade\r\nupgrade: x\r\n";
     let framings = [
-        "content-length: 100000\r\n\r\nx",
-        "transfer-encoding: chunked\r\n\r\n1\r\nx\r\n",
+        format!("content-length: 100000\r\n\r\n{}", "x".repeat(70_000)),
+        "transfer-encoding: chunked\r\n\r\n1\r\nx\r\n".to_owned(),
     ];
     for (framing, arrived) in framings.iter().zip(1..) {
         let mut client = client(&proxy);

@@ -49,6 +49,38 @@ pub struct RouteTable {
     pub metrics: Arc<MetricsStore>,
 }
 
+/// How many models each server and each endpoint has.
+struct Neighbours<'a> {
+    on_server: HashMap<&'a str, usize>,
+    at_endpoint: HashMap<&'a str, usize>,
+}
+
+impl<'a> Neighbours<'a> {
+    fn of(config: &'a Config) -> Self {
+        let (mut on_server, mut at_endpoint) = (HashMap::new(), HashMap::new());
+        for model in config.models.values() {
+            *on_server.entry(model.server.name.as_str()).or_default() += 1;
+            for endpoint in model.server.endpoints().into_iter().flatten() {
+                *at_endpoint.entry(endpoint.authority.as_str()).or_default() += 1;
+            }
+        }
+        Self {
+            on_server,
+            at_endpoint,
+        }
+    }
+
+    /// Whether replicas of `model` serve others, too.
+    fn has(&self, model: &tailback_config::Model) -> bool {
+        let server = &model.server;
+        let is_shared = server.multi_model.is_some() || server.replication() == Replication::Shared;
+        let mut endpoints = server.endpoints().into_iter().flatten();
+        is_shared
+            && (self.on_server[server.name.as_str()] > 1
+                || endpoints.any(|endpoint| self.at_endpoint[endpoint.authority.as_str()] > 1))
+    }
+}
+
 impl RouteTable {
     /// Builds the table for `config`. Models that are in `before` keep their ledger. They keep
     /// their pool if it is theirs alone before and after, or if it belongs to the same server.
@@ -58,10 +90,7 @@ impl RouteTable {
         let mut shared: HashMap<&str, Arc<Pool>> = HashMap::new();
         let mut connectors: HashMap<&str, Arc<Connector>> = HashMap::new();
         let mut models = HashMap::with_capacity(config.models.len());
-        let mut on_server: HashMap<&str, usize> = HashMap::new();
-        for model in config.models.values() {
-            *on_server.entry(&model.server.name).or_default() += 1;
-        }
+        let neighbours = Neighbours::of(config);
         for model in config.models.values() {
             let known = before.models.get(model.name.as_str());
             let ledger = known.map_or_else(
@@ -108,12 +137,9 @@ impl RouteTable {
             if model.server.load_balancing.has_affinity() {
                 metrics.affinity.show();
             }
-            let has_neighbours = on_server[&*model.server.name] > 1
-                && (model.server.multi_model.is_some()
-                    || model.server.replication() == Replication::Shared);
             let model = Model {
                 config: model.clone(),
-                has_neighbours,
+                has_neighbours: neighbours.has(model),
                 ledger,
                 pool,
                 prefix_table,

@@ -95,11 +95,16 @@ pub struct WorkerRoutes {
 }
 
 impl WorkerRoutes {
+    /// The model of this name or alias, apart from wildcards.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&ModelRef> {
+        self.models.get(name).or_else(|| self.aliases.get(name))
+    }
+
     /// The model of this name or alias; of several matching wildcards, the longest one's.
     #[must_use]
     pub fn model(&self, name: &str) -> Option<&ModelRef> {
-        let exact = self.models.get(name).or_else(|| self.aliases.get(name));
-        exact.or_else(|| {
+        self.named(name).or_else(|| {
             let mut fit = self.wildcards.iter();
             fit.find(|(start, _)| name.starts_with(&**start))
                 .map(|(_, model)| model)
@@ -171,9 +176,8 @@ impl WorkerRoutes {
             return Ok((Known::by_own_name(model), segment.len()));
         }
         let names: SmallVec<[_; 4]> = names_in_path(part, self.deepest).collect();
-        let exact = |name: &str| self.models.get(name).or_else(|| self.aliases.get(name));
         let found = (names.iter())
-            .find_map(|(length, name)| Some((exact(name)?, *length, name)))
+            .find_map(|(length, name)| Some((self.named(name)?, *length, name)))
             .or_else(|| {
                 let mut shortest_first = names.iter().rev();
                 shortest_first.find_map(|(length, name)| Some((self.model(name)?, *length, name)))

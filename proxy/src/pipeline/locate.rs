@@ -270,7 +270,8 @@ fn refusal(found: &Match, head: &RequestParts, named: Option<&Known>) -> Option<
     if let Some(Handling::Refused(why)) = found.handling() {
         return (!allows(path)).then_some(why);
     }
-    if named.is_none() || !(found.api.is_grpc() || path.contains('%')) {
+    let is_other = found.api.is_grpc() || path.contains('%') || path.ends_with('/');
+    if named.is_none() || !is_other {
         return None;
     }
     let decoded = percent_decode_str(path).decode_utf8_lossy();
@@ -278,7 +279,9 @@ fn refusal(found: &Match, head: &RequestParts, named: Option<&Known>) -> Option<
         Normal::Changed(path) => path.into(),
         Normal::Already | Normal::Dots => decoded,
     };
-    api::refusal(&head.method, &decoded).filter(|_| !allows(&decoded))
+    // Some servers ignore a slash at the end.
+    let decoded = decoded.trim_end_matches('/');
+    api::refusal(&head.method, decoded).filter(|_| !allows(decoded))
 }
 
 /// The error for a request that matches no row of the table.

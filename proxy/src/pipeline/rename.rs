@@ -1,14 +1,14 @@
 //! Replaces the model's name in a request by the one that its replicas know: in the header, path,
 //! query and body.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use http::{
     HeaderValue,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tailback_config::{Replication, ResponseModel, path_segment};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use tailback_config::{Model, Replication, ResponseModel, path_segment};
 
 use super::read_model::BodyReader;
 use crate::{
@@ -38,7 +38,7 @@ pub(super) struct Names {
 
 impl Names {
     /// The name to put into the response; `None` if the replica's is forwarded.
-    pub(super) fn asked(&self, model: &tailback_config::Model) -> Option<Box<str>> {
+    pub(super) fn asked(&self, model: &Model) -> Option<Box<str>> {
         if model.response_model == ResponseModel::Replica {
             return None;
         }
@@ -55,6 +55,10 @@ impl Names {
 }
 
 /// Replaces the names of `known` in the request, if its replicas know another name.
+///
+/// If a replica also serves other models, the request was counted and authorised for this one, and must
+/// not select another. So a name of another model beside that in the header is refused. Where API keys
+/// say who may ask for what, or the server is told which models to load, any other name is replaced.
 pub(super) async fn rename(
     table: &WorkerRoutes,
     head: &mut RequestParts,
@@ -65,30 +69,33 @@ pub(super) async fn rename(
 ) -> Result<(), ProxyError> {
     let config = &known.model.model.config;
     let alias_for = (!known.is_own_name).then_some(&config.name);
-    // If a replica also hosts other models, a name elsewhere must not select one of those: the request
-    // was counted and authorised for this model. Static servers may have more than are configured.
     let by_header = names.path.is_none() && names.query.is_none() && names.body.is_none();
-    let has_others = known.model.model.has_neighbours
-        || config.server.multi_model.is_some()
-        || (table.keys.is_some() && config.server.replication() == Replication::Shared);
-    let same = (by_header && has_others).then_some(&config.name);
-    let own = config.upstream_name.as_ref();
-    let Some(name) = own.or(alias_for).or(same) else {
+    // Static servers may serve more models than are configured.
+    let has_keys = table.keys.is_some() && config.server.replication() == Replication::Shared;
+    let is_strict = has_keys || config.server.multi_model.is_some();
+    let is_checked = by_header && (is_strict || known.model.model.has_neighbours);
+    let same = (by_header && is_strict).then_some(&config.name);
+    let name = config.upstream_name.as_ref().or(alias_for).or(same);
+    if let ModelIn::Message(field) = model_in(found)
+        && is_strict
+        && (by_header || table.keys.is_some())
+    {
+        // Every message names a model: none is waited for here, and each is compared as it passes.
+        let name = name.unwrap_or(&config.name);
+        in_messages(head, reader.body, field, (config, names.body), name);
+        in_head(head, &Names::default(), name);
         return Ok(());
-    };
-    if !names.body_read {
-        // The header named the model. If the body or query names it, too, that name is replaced as well.
-        names.body = read_other(head, found, reader).await?;
-        let mut other = names.body.as_ref().map(|(_, found)| found.name.clone());
+    }
+    if !names.body_read && (name.is_some() || is_checked && !found.api.is_grpc()) {
+        // The header named the model. If another place names it, too, that name is replaced as well.
+        names.body = match read_other(head, found, reader, is_strict).await {
+            // Where names are only compared, what cannot be read is the replica's business.
+            Err(ProxyError::Unnamed(_)) if name.is_none() => None,
+            read => read?,
+        };
         if names.query.is_none() && matches!(model_in(found), ModelIn::Query) {
-            let query = model_name::in_query(head.uri.query().unwrap_or_default())?;
-            if let Some((at, name)) = query {
-                names.query = Some(at);
-                other = Some(name.into_owned());
-            }
-        }
-        if let Some(other) = other.filter(|_| has_others) {
-            same_model(table, &known, &other)?;
+            let named = model_name::in_query(head.uri.query().unwrap_or_default())?;
+            names.query = named.map(|(at, _)| at);
         }
     }
     if names.path.is_none() && !found.name.is_empty() {
@@ -97,6 +104,21 @@ pub(super) async fn rename(
         let length = length.unwrap_or_else(|_| part.split('/').next().map_or(0, str::len));
         names.path = Some(found.name.start..found.name.start + length);
     }
+    if is_checked {
+        let in_path = names.path.clone().map(|at| &head.uri.path()[at]);
+        let in_query = names.query.clone().zip(head.uri.query());
+        let in_query = in_query.map(|(at, query)| &query[at]);
+        let in_head = in_path.into_iter().chain(in_query);
+        let in_head = in_head.map(|name| percent_decode_str(name).decode_utf8_lossy());
+        let in_body = names
+            .body
+            .iter()
+            .map(|(_, found)| found.name.as_str().into());
+        for other in in_head.chain(in_body) {
+            same_model(table, &known, &other)?;
+        }
+    }
+    let Some(name) = name else { return Ok(()) };
     if let Some((format, found)) = &names.body {
         in_body(head, reader.body, *format, found, config, name)?;
     }
@@ -110,25 +132,42 @@ fn model_in(found: &Match) -> ModelIn {
     model_in.unwrap_or(ModelIn::Path)
 }
 
-/// Checks that `name`, in the body or query, is not that of another model.
+/// Checks that `name` is not that of another model, to callers or to replicas. Wildcards do not count.
 fn same_model(table: &WorkerRoutes, known: &Known, name: &str) -> Result<(), ProxyError> {
-    let own = known.model.model.name();
-    match table.model(name).map(|other| other.model.name()) {
-        Some(other) if other != own => Err(ProxyError::TwoModels {
-            first: own.to_owned(),
-            second: other.to_owned(),
+    let own = &known.model.model.config;
+    if own.name == name || own.aliases.iter().any(|alias| alias == name) {
+        return Ok(());
+    }
+    let by_upstream_name = || {
+        let mut others = table.models().map(|other| &other.model.config);
+        let has_name = |other: &&Arc<Model>| other.upstream_name.as_deref() == Some(name);
+        others.find(|other| other.server.name == own.server.name && has_name(other))
+    };
+    let other = table.named(name).map(|other| &other.model.config);
+    match other.or_else(by_upstream_name) {
+        Some(other) if other.name != own.name => Err(ProxyError::TwoModels {
+            first: own.name.clone(),
+            second: other.name.clone(),
         }),
         _ => Ok(()),
     }
 }
 
-/// The model that the body names, if the header names one already.
+/// The model that the body names, if the header names one already. `is_strict`: also for requests of no
+/// known API, if their bodies are such that servers read them.
 async fn read_other(
     head: &RequestParts,
     found: &Match,
     reader: &mut BodyReader<'_, '_>,
+    is_strict: bool,
 ) -> Result<Option<(Format, Found)>, ProxyError> {
-    let read = match model_name::in_body(model_in(found), &head.headers) {
+    let model_in = match found.route {
+        None if is_strict && !found.api.is_grpc() && is_read_by_servers(&head.headers) => {
+            ModelIn::Body
+        }
+        _ => model_in(found),
+    };
+    let read = match model_name::in_body(model_in, &head.headers) {
         Ok(None) => return Ok(None),
         Ok(Some(scanner)) => {
             let format = scanner.format();
@@ -143,22 +182,55 @@ async fn read_other(
     }
 }
 
+/// Whether servers look for a model's name in a body of this type: JSON, a form, or of no type.
+fn is_read_by_servers(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type.is_none_or(|value| {
+        let is = |start: &[u8]| {
+            let begin = value.get(..start.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+        };
+        is(b"application/json") || is(b"multipart/form-data")
+    })
+}
+
+/// Replaces the model's names in each message of a gRPC call by `name`. A message that names another
+/// model ends the call.
+fn in_messages(
+    head: &mut RequestParts,
+    body: &mut PeekableBody,
+    field: u32,
+    (model, read): (&Model, Option<(Format, Found)>),
+    name: &str,
+) {
+    let mut known = vec![model.name.clone()];
+    known.extend(model.aliases.iter().cloned());
+    known.extend(model.upstream_name.clone());
+    known.extend(read.map(|(_, found)| found.name));
+    let in_header = model_name::in_header(&head.headers).ok().flatten();
+    known.extend(in_header.map(str::to_owned));
+    let coding = MessageCoding::of(&head.headers);
+    body.rewrite(Rewriter::messages(field, known, name, coding));
+    head.headers.remove(CONTENT_LENGTH);
+}
+
 /// Replaces the name `found` in the body by `name`.
 fn in_body(
     head: &mut RequestParts,
     body: &mut PeekableBody,
     format: Format,
     found: &Found,
-    model: &tailback_config::Model,
+    model: &Model,
     name: &str,
 ) -> Result<(), ProxyError> {
     if let Format::Message(field) = format {
-        // Each message of the call names the model.
-        let mut known = vec![found.name.clone(), model.name.clone()];
-        known.extend(model.aliases.iter().cloned());
-        let coding = MessageCoding::of(&head.headers);
-        body.rewrite(Rewriter::messages(field, known, name, coding));
-        head.headers.remove(CONTENT_LENGTH);
+        in_messages(
+            head,
+            body,
+            field,
+            (model, Some((format, found.clone()))),
+            name,
+        );
         return Ok(());
     }
     if let Some(decoder) = Decoder::of(&head.headers).map_err(ProxyError::Unnamed)? {

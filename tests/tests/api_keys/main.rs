@@ -3,6 +3,7 @@
 
 mod answers;
 mod keys_file;
+mod other_models;
 
 use std::{fs, path::PathBuf};
 

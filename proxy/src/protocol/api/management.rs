@@ -25,8 +25,12 @@ const fn loads(path: &'static str) -> Route {
     Route::new(Post, Is(path), Refused(REPOSITORY))
 }
 
-/// Some of these take GET, too.
 const fn sets(path: &'static str) -> Route {
+    Route::new(Post, Is(path), Refused(SETTINGS))
+}
+
+/// SGLang takes GET and other methods for these, too.
+const fn sets_by_any_method(path: &'static str) -> Route {
     Route::new(Any, Is(path), Refused(SETTINGS))
 }
 
@@ -47,10 +51,9 @@ static ROUTES: &[Route] = &[
     sets("/reset_mm_cache"),
     sets("/reset_encoder_cache"),
     sets("/scale_elastic_ep"),
-    sets("/start_profile"),
-    sets("/stop_profile"),
     sets("/init_weight_transfer_engine"),
     sets("/update_weights"),
+    sets("/abort_requests"),
     sets("/update_weights_from_disk"),
     sets("/update_weights_from_tensor"),
     sets("/update_weights_from_distributed"),
@@ -58,16 +61,27 @@ static ROUTES: &[Route] = &[
     sets("/update_weight_version"),
     sets("/init_weights_update_group"),
     sets("/destroy_weights_update_group"),
-    sets("/release_memory_occupation"),
-    sets("/resume_memory_occupation"),
-    sets("/flush_cache"),
-    sets("/clear_hicache_storage_backend"),
+    sets("/init_weights_send_group_for_remote_instance"),
+    sets("/send_weights_to_remote_instance"),
+    sets("/weights_checker"),
     sets("/set_internal_state"),
+    sets("/set_trace_level"),
     sets("/pause_generation"),
     sets("/continue_generation"),
     sets("/abort_request"),
     sets("/configure_logging"),
-    sets("/slow_down"),
+    sets_by_any_method("/flush_cache"),
+    sets_by_any_method("/start_profile"),
+    sets_by_any_method("/stop_profile"),
+    sets_by_any_method("/release_memory_occupation"),
+    sets_by_any_method("/resume_memory_occupation"),
+    sets_by_any_method("/slow_down"),
+    sets_by_any_method("/clear_hicache_storage_backend"),
+    sets_by_any_method("/start_expert_distribution_record"),
+    sets_by_any_method("/stop_expert_distribution_record"),
+    sets_by_any_method("/dump_expert_distribution_record"),
+    sets_by_any_method("/freeze_gc"),
+    sets_by_any_method("/hicache/storage-backend"),
     // What llama.cpp answers to GET are questions.
     Route::new(Post, Below("/slots"), Refused(SETTINGS)),
     Route::new(Post, Is("/lora-adapters"), Refused(SETTINGS)),
