@@ -9,6 +9,8 @@ use super::World;
 pub(super) struct Manner {
     /// It answers without having read the body.
     pub is_early: bool,
+    /// On HTTP/1.1, how many interim answers it sends before it answers.
+    pub interim: u64,
     /// It answers that it is overloaded.
     pub refuses: bool,
     /// How long it takes to answer.
@@ -28,6 +30,10 @@ impl Manner {
         let breaks_off = world.goes_wrong(0.15);
         Self {
             is_early: world.goes_wrong(0.1),
+            interim: match world.chance(0.2) {
+                true => world.number(1..=5),
+                false => 0,
+            },
             refuses: world.goes_wrong(0.1),
             works: match world.goes_wrong(0.25) {
                 true => world.milliseconds(50..=9_000),
