@@ -59,7 +59,9 @@ async fn answer_all(world: &Rc<World>, stream: Stream, link: &Arc<Link>) -> io::
             }
         }
         for _ in 0..manner.interim {
-            write.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await?;
+            write
+                .write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
+                .await?;
         }
         sleep(manner.works).await;
         if manner.refuses {

@@ -270,8 +270,8 @@ fn refusal(found: &Match, head: &RequestParts, named: Option<&Known>) -> Option<
     if let Some(Handling::Refused(why)) = found.handling() {
         return (!allows(path)).then_some(why);
     }
-    let is_other = found.api.is_grpc() || path.contains('%') || path.ends_with('/');
-    if named.is_none() || !is_other {
+    let is_read_otherwise = found.api.is_grpc() || path.contains('%');
+    if !path.ends_with('/') && (named.is_none() || !is_read_otherwise) {
         return None;
     }
     let decoded = percent_decode_str(path).decode_utf8_lossy();

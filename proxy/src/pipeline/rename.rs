@@ -1,12 +1,13 @@
 //! Replaces the model's name in a request by the one that its replicas know: in the header, path,
 //! query and body.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 use http::{
     HeaderValue,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
 };
+use memchr::memmem;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tailback_config::{Model, Replication, ResponseModel, path_segment};
 
@@ -19,7 +20,7 @@ use crate::{
         api::{Match, ModelIn},
         error::ProxyError,
         model_name::{self, MODEL_HEADER, is_version},
-        peek::{self, Decoder, Format, Found, MessageCoding, Rewriter},
+        peek::{self, Decoder, Fault, Format, Found, MessageCoding, Rewriter},
     },
 };
 
@@ -88,12 +89,12 @@ pub(super) async fn rename(
     }
     if !names.body_read && (name.is_some() || is_checked && !found.api.is_grpc()) {
         // The header named the model. If another place names it, too, that name is replaced as well.
-        names.body = match read_other(head, found, reader, is_strict).await {
+        names.body = match read_other(head, found, reader, is_strict && by_header).await {
             // Where names are only compared, what cannot be read is the replica's business.
-            Err(ProxyError::Unnamed(_)) if name.is_none() => None,
+            Err(ProxyError::Unnamed(fault)) if name.is_none() && fault != Fault::Twice => None,
             read => read?,
         };
-        if names.query.is_none() && matches!(model_in(found), ModelIn::Query) {
+        if names.query.is_none() && (matches!(model_in(found), ModelIn::Query) || is_checked) {
             let named = model_name::in_query(head.uri.query().unwrap_or_default())?;
             names.query = named.map(|(at, _)| at);
         }
@@ -135,13 +136,13 @@ fn model_in(found: &Match) -> ModelIn {
 /// Checks that `name` is not that of another model, to callers or to replicas. Wildcards do not count.
 fn same_model(table: &WorkerRoutes, known: &Known, name: &str) -> Result<(), ProxyError> {
     let own = &known.model.model.config;
-    if own.name == name || own.aliases.iter().any(|alias| alias == name) {
+    let is_upstream_name = |model: &Model| model.upstream_name.as_deref() == Some(name);
+    if own.name == name || own.aliases.iter().any(|alias| alias == name) || is_upstream_name(own) {
         return Ok(());
     }
     let by_upstream_name = || {
         let mut others = table.models().map(|other| &other.model.config);
-        let has_name = |other: &&Arc<Model>| other.upstream_name.as_deref() == Some(name);
-        others.find(|other| other.server.name == own.server.name && has_name(other))
+        others.find(|other| is_upstream_name(other) && have_replicas_in_common(own, other))
     };
     let other = table.named(name).map(|other| &other.model.config);
     match other.or_else(by_upstream_name) {
@@ -153,18 +154,31 @@ fn same_model(table: &WorkerRoutes, known: &Known, name: &str) -> Result<(), Pro
     }
 }
 
-/// The model that the body names, if the header names one already. `is_strict`: also for requests of no
-/// known API, if their bodies are such that servers read them.
+/// Whether a replica may serve both.
+fn have_replicas_in_common(one: &Model, other: &Model) -> bool {
+    let endpoints = |model: &'_ Model| model.server.endpoints().unwrap_or_default().to_vec();
+    one.server.name == other.server.name
+        || endpoints(one).iter().any(|endpoint| {
+            let mut others = endpoints(other).into_iter();
+            others.any(|other| other.authority == endpoint.authority)
+        })
+}
+
+/// The model that the body names, if the header names one already. `is_strict`: also in requests whose
+/// API does not say where, if their bodies are such that servers read them; and what cannot be read is
+/// refused.
 async fn read_other(
     head: &RequestParts,
     found: &Match,
     reader: &mut BodyReader<'_, '_>,
     is_strict: bool,
 ) -> Result<Option<(Format, Found)>, ProxyError> {
-    let model_in = match found.route {
-        None if is_strict && !found.api.is_grpc() && is_read_by_servers(&head.headers) => {
-            ModelIn::Body
-        }
+    let is_elsewhere = match found.route {
+        None => true,
+        Some(_) => matches!(model_in(found), ModelIn::Nowhere(_)),
+    };
+    let model_in = match is_elsewhere && is_strict && !found.api.is_grpc() {
+        true if is_read_by_servers(&head.headers) => ModelIn::Body,
         _ => model_in(found),
     };
     let read = match model_name::in_body(model_in, &head.headers) {
@@ -177,21 +191,22 @@ async fn read_other(
     };
     match read {
         Ok(read) => Ok(Some(read)),
-        Err(ProxyError::Unnamed(fault)) if !fault.hides_a_name() => Ok(None),
+        Err(ProxyError::Unnamed(fault)) if fault.is_absence() => Ok(None),
+        Err(ProxyError::Unnamed(fault)) if !is_strict && !fault.hides_a_name() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Whether servers look for a model's name in a body of this type: JSON, a form, or of no type.
+/// Whether servers may look for a model's name in a body of this type: JSON, text, a form, or of no type.
 fn is_read_by_servers(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    content_type.is_none_or(|value| {
-        let is = |start: &[u8]| {
-            let begin = value.get(..start.len());
-            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start))
-        };
-        is(b"application/json") || is(b"multipart/form-data")
-    })
+    let mut types = headers.get_all(CONTENT_TYPE).peekable();
+    types.peek().is_none()
+        || types.any(|value| {
+            let value = value.as_bytes().to_ascii_lowercase();
+            memmem::find(&value, b"json").is_some()
+                || value.starts_with(b"text/")
+                || value.starts_with(b"multipart/")
+        })
 }
 
 /// Replaces the model's names in each message of a gRPC call by `name`. A message that names another

@@ -32,7 +32,21 @@ fn a_body_or_query_beside_the_header_names_no_other_model() {
         let answer = ask("POST", path, r#"{"model":"hidden"}"#);
         assert_eq!(answer.text(), r#"{"model":"mine"}"#, "{path}");
     }
-    assert_eq!(ask("GET", "/v1/realtime?model=other", "").status, 400);
+    // So may what cannot be read for certain.
+    for body in [
+        r#"{"model":null,"model":"other"}"#,
+        r#"{"model":"mine","model":"other"}"#,
+    ] {
+        assert_eq!(ask("POST", "/v1/echo", body).status, 400, "{body}");
+    }
+    for (path, body) in [
+        ("/v1/fine_tuning/jobs", r#"{"model":"other"}"#),
+        ("/props?model=other", ""),
+        ("/v1/realtime?model=other", ""),
+    ] {
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        assert_eq!(ask(method, path, body).status, 400, "{path}");
+    }
     assert_eq!(ask("GET", "/v1/realtime?model=hidden", "").status, 200);
     let head = upstream.heads().pop().unwrap();
     assert!(head.starts_with("GET /v1/realtime?model=mine "), "{head}");
@@ -57,12 +71,15 @@ async fn no_message_of_a_grpc_call_names_another_model() {
     ];
     let by_metadata = [&own[..], &[("seldon-model", "mine")]].concat();
     let empty = vec![0; 5];
+    // An empty name, and another one: protobuf takes the last.
+    let twice = b"\0\0\0\0\x09\x0a\x00\x0a\x05other".to_vec();
     let stream = "/inference.GRPCInferenceService/ModelStreamInfer";
     for (fields, messages) in [
         (&own[..], [message("mine"), message("other")]),
         (&by_metadata, [message("mine"), message("other")]),
         (&by_metadata, [message("other"), message("mine")]),
         (&by_metadata, [empty, message("other")]),
+        (&own, [message("mine"), twice]),
     ] {
         let answer = client.call(stream, fields, messages.concat()).await;
         let answer = answer.unwrap();

@@ -187,9 +187,9 @@ impl Message {
                     let length = length as u32;
                     self.state = match (*wanted, length) {
                         (true, _) if self.found => return not(Fault::TwiceInMessage),
-                        (false, 0) => State::Tag(Varint::default()),
+                        // An empty name is none, and a further one counts.
+                        (_, 0) => State::Tag(Varint::default()),
                         (false, _) => State::Skip(length),
-                        (true, 0) => return not(Fault::AbsentInMessage),
                         (true, _) if length as usize > LONGEST_NAME => {
                             return not(Fault::TooLong);
                         }

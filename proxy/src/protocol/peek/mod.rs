@@ -131,7 +131,7 @@ pub enum Fault {
     CompressedTooLong,
     /// A later message of the call names another model.
     #[error(
-        "the message names another model than the first message of its stream: open one stream per model"
+        "the message names another model than the metadata seldon-model or the first message of its stream: open one stream per model"
     )]
     OtherModel,
     /// The name in a later message of the call is too far from its start.
@@ -158,6 +158,12 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether the body surely names no model to a replica.
+    #[must_use]
+    pub fn is_absence(self) -> bool {
+        matches!(self, Self::Absent | Self::AbsentInMessage | Self::NotJson)
+    }
+
     /// Whether the body may name a model to a replica although the proxy found none.
     #[must_use]
     pub fn hides_a_name(self) -> bool {

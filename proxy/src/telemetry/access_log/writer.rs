@@ -17,7 +17,10 @@ use std::{
 };
 
 use metrics::Counter;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use tailback_config::AccessLog as Target;
 
 use super::{AccessLogEntry, line};
@@ -192,7 +195,12 @@ impl Writer {
         )];
         let is_late = matches!(self.state, State::Fails { .. });
         let patience = if is_late { 0 } else { PATIENCE };
-        poll(&mut pipe, PollTimeout::from(patience)).is_ok_and(|ready| ready > 0)
+        loop {
+            match poll(&mut pipe, PollTimeout::from(patience)) {
+                Err(Errno::EINTR) => {}
+                ready => return ready.is_ok_and(|ready| ready > 0),
+            }
+        }
     }
 
     fn failed(&mut self, error: &io::Error, done: usize) {
