@@ -175,8 +175,8 @@ async fn answer(
     let unsent = match answer.body().size_hint().exact() {
         // Whoever gave an order must learn what came of it; that is short.
         Some(length) if !is_order => match service.page_budget.reserve(length) {
-            Ok(part) => Some(part),
-            Err(refused) => return whole(refused),
+            Some(part) => Some(part),
+            None => return whole(service.page_budget.reject()),
         },
         // A stream is not complete in memory.
         _ => None,

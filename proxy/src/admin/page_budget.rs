@@ -45,19 +45,15 @@ impl PageBudget {
     }
 
     /// Reserves the memory of a page of this length. One that is larger than the budget takes all
-    /// of it, so it fits when nothing else is being sent.
-    ///
-    /// # Errors
-    /// The answer in its place.
-    pub(super) fn reserve(&self, length: u64) -> Result<PageBytes, Response<Bytes>> {
+    /// of it, so it fits when nothing else is being sent. `None`: it does not fit.
+    pub(super) fn reserve(&self, length: u64) -> Option<PageBytes> {
         let length = u32::try_from(length).map_or(self.most, |length| length.min(self.most));
-        match self.free.clone().try_acquire_many_owned(length) {
-            Ok(part) => Ok(PageBytes { _part: part }),
-            Err(_) => Err(self.reject()),
-        }
+        let part = self.free.clone().try_acquire_many_owned(length);
+        part.ok().map(|part| PageBytes { _part: part })
     }
 
-    fn reject(&self) -> Response<Bytes> {
+    /// The answer in place of a page that does not fit, which is counted.
+    pub(super) fn reject(&self) -> Response<Bytes> {
         self.refused.increment(1);
         let message = format!(
             "the pages that were asked for here and are not read yet have the {} KiB that they may \
@@ -98,17 +94,18 @@ mod tests {
     fn pages_fit_up_to_the_budget_and_one_always_does() {
         let budget = PageBudget::new(Some(100 * SHARE));
         let one = budget.reserve(60).unwrap();
-        let refused = budget.reserve(41).unwrap_err();
+        assert!(budget.reserve(41).is_none());
+        let refused = budget.reject();
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(refused.headers()[header::RETRY_AFTER], "5");
         let other = budget.reserve(40).unwrap();
-        assert!(budget.reserve(1).is_err());
-        assert!(budget.reserve(0).is_ok(), "it takes no memory");
+        assert!(budget.reserve(1).is_none());
+        assert!(budget.reserve(0).is_some(), "it takes no memory");
         drop((one, other));
         let large = budget.reserve(u64::MAX).unwrap();
-        assert!(budget.reserve(1).is_err());
+        assert!(budget.reserve(1).is_none());
         drop(large);
-        assert!(budget.reserve(100).is_ok());
+        assert!(budget.reserve(100).is_some());
     }
 
     #[test]
@@ -130,8 +127,8 @@ mod tests {
         let piece = page.split_to(10);
         assert_eq!(piece, [7; 10].as_slice());
         drop(page);
-        assert!(budget.reserve(1).is_err());
+        assert!(budget.reserve(1).is_none());
         drop(piece);
-        assert!(budget.reserve(100).is_ok());
+        assert!(budget.reserve(100).is_some());
     }
 }
