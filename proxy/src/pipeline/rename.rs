@@ -106,18 +106,7 @@ pub(super) async fn rename(
         names.path = Some(found.name.start..found.name.start + length);
     }
     if is_checked {
-        let in_path = names.path.clone().map(|at| &head.uri.path()[at]);
-        let in_query = names.query.clone().zip(head.uri.query());
-        let in_query = in_query.map(|(at, query)| &query[at]);
-        let in_head = in_path.into_iter().chain(in_query);
-        let in_head = in_head.map(|name| percent_decode_str(name).decode_utf8_lossy());
-        let in_body = names
-            .body
-            .iter()
-            .map(|(_, found)| found.name.as_str().into());
-        for other in in_head.chain(in_body) {
-            same_model(table, &known, &other)?;
-        }
+        compare(table, &known, head, &names)?;
     }
     let Some(name) = name else { return Ok(()) };
     if let Some((format, found)) = &names.body {
@@ -131,6 +120,26 @@ pub(super) async fn rename(
 fn model_in(found: &Match) -> ModelIn {
     let model_in = found.route.and_then(|route| route.model_in());
     model_in.unwrap_or(ModelIn::Path)
+}
+
+/// Checks that path, query and body name no other model than `known`.
+fn compare(
+    table: &WorkerRoutes,
+    known: &Known,
+    head: &RequestParts,
+    names: &Names,
+) -> Result<(), ProxyError> {
+    let in_path = names.path.clone().map(|at| &head.uri.path()[at]);
+    let in_query = names.query.clone().zip(head.uri.query());
+    let in_query = in_query.map(|(at, query)| &query[at]);
+    for name in in_path.into_iter().chain(in_query) {
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        same_model(table, known, &name)?;
+    }
+    match &names.body {
+        Some((_, found)) => same_model(table, known, &found.name),
+        None => Ok(()),
+    }
 }
 
 /// Checks that `name` is not that of another model, to callers or to replicas. Wildcards do not count.

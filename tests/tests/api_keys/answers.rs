@@ -8,7 +8,7 @@ use tailback_tests::{
     upstream_http2::UpstreamHttp2,
 };
 
-use super::{Keys, call, json, status};
+use super::{Keys, call, json, message, status};
 
 #[test]
 fn without_a_valid_key_every_api_answers_401_in_its_own_form() {
@@ -63,12 +63,6 @@ async fn grpc_reads_keys_from_metadata_and_answers_with_its_own_statuses() {
     let proxy = keys.serve(&manifest, &[]);
     let client = http2::Client::connect(proxy.address).await.unwrap();
     let bearer = format!("Bearer {key}");
-    // gRPC frames of ModelReady with the name of the model.
-    let message = |name: &str| {
-        let length = u8::try_from(name.len()).unwrap();
-        let head = [0, 0, 0, 0, length + 2, 0x0a, length];
-        [&head, name.as_bytes()].concat()
-    };
     let grpc = ("content-type", "application/grpc");
     let ready = "/inference.GRPCInferenceService/ModelReady";
     for (fields, name, code) in [

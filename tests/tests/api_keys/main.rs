@@ -81,6 +81,13 @@ fn status(proxy: &Tailback, key: &str, path: &str) -> u16 {
     call(proxy, key, "GET", path, b"").status
 }
 
+/// A gRPC message that has the name of a model and nothing else.
+fn message(name: &str) -> Vec<u8> {
+    let length = u8::try_from(name.len()).unwrap();
+    let head = [0, 0, 0, 0, length + 2, 0x0a, length];
+    [&head, name.as_bytes()].concat()
+}
+
 fn json(response: &http::Response) -> Value {
     serde_json::from_slice(&response.body).unwrap()
 }

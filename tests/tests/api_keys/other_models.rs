@@ -7,7 +7,7 @@ use tailback_tests::{
     upstream_http2::UpstreamHttp2,
 };
 
-use super::Keys;
+use super::{Keys, message};
 
 #[test]
 fn a_body_or_query_beside_the_header_names_no_other_model() {
@@ -60,11 +60,6 @@ async fn no_message_of_a_grpc_call_names_another_model() {
     let proxy = keys.serve(&manifest, &[]);
     let client = http2::Client::connect(proxy.address).await.unwrap();
     let bearer = format!("Bearer {key}");
-    let message = |name: &str| {
-        let length = u8::try_from(name.len()).unwrap();
-        let head = [0, 0, 0, 0, length + 2, 0x0a, length];
-        [&head, name.as_bytes()].concat()
-    };
     let own = [
         ("content-type", "application/grpc"),
         ("authorization", bearer.as_str()),
