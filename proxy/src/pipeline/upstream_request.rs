@@ -4,16 +4,14 @@
 use std::{future::pending, rc::Rc};
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Uri,
-    header::{CONTENT_TYPE, HOST},
-};
+use http::{HeaderValue, Method, Uri, header::HOST};
 use http_body::Body;
 use tailback_config::HostHeader;
 
 use super::{
     fields::Fields,
     headers::{self, Added},
+    read_model::BodyReader,
 };
 use crate::{
     exchange::{
@@ -23,7 +21,7 @@ use crate::{
     http1::client::RequestHead,
     message::{HeaderMap, RequestParts},
     net::HttpVersion,
-    protocol::error::ProxyError,
+    protocol::{error::ProxyError, json_follower::media_type},
     status::MethodType,
     telemetry::traces::TRACEPARENT,
 };
@@ -113,7 +111,7 @@ impl UpstreamRequest {
     /// be read later.
     pub(super) async fn read_early(
         &mut self,
-        state: &StreamState,
+        state: &Rc<StreamState>,
         reservation: &mut BufferReservation<'_>,
     ) -> Result<(), ProxyError> {
         match self.reading {
@@ -126,7 +124,7 @@ impl UpstreamRequest {
     /// its buffered part.
     pub(super) async fn read_body(
         &mut self,
-        state: &StreamState,
+        state: &Rc<StreamState>,
         reservation: &mut BufferReservation<'_>,
     ) -> Result<(), ProxyError> {
         let Payload::Unread(body) = &mut self.payload else {
@@ -144,11 +142,12 @@ impl UpstreamRequest {
         }
         if self.reading == Reading::Early {
             if body.buffered() == 0 {
-                state.await_body();
-                if let Some(piece) = body.look_further(reservation).await? {
-                    state.body_came(piece.len());
-                }
-                state.body.set(RequestBodyState::Unread);
+                let mut reader = BodyReader {
+                    body,
+                    reservation,
+                    state,
+                };
+                reader.next().await?;
             }
             // Whoever sends a byte of a large body, and no more, is to take no permit. Other bodies may
             // be streams of which each piece is meant to be answered.
@@ -238,7 +237,7 @@ impl UpstreamRequest {
     pub(super) async fn look(
         &mut self,
         most: usize,
-        state: &StreamState,
+        state: &Rc<StreamState>,
         reservation: &mut BufferReservation<'_>,
     ) -> Result<Bytes, ProxyError> {
         let Payload::Stream(body) = &mut self.payload else {
@@ -315,30 +314,24 @@ pub(super) fn host<'a>(
 
 /// Whether the body is JSON, of which nothing can be used before its end.
 fn is_json(headers: &HeaderMap) -> bool {
-    const JSON: &[u8] = b"application/json";
-    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let parts = content_type.and_then(|value| value.split_at_checked(JSON.len()));
-    parts.is_some_and(|(start, rest)| {
-        start.eq_ignore_ascii_case(JSON) && matches!(rest.first(), None | Some(b';' | b' '))
-    })
+    media_type(headers).is_some_and(|name| name.eq_ignore_ascii_case("application/json"))
 }
 
 /// Reads a body up to so many bytes, or fewer if it is shorter or the buffer budget is used up.
 async fn fill(
     body: &mut PeekableBody,
     most: usize,
-    state: &StreamState,
+    state: &Rc<StreamState>,
     reservation: &mut BufferReservation<'_>,
 ) -> Result<(), ProxyError> {
-    while body.buffered() < most && !body.has_ended() {
-        if state.phase() != Phase::Body {
-            state.enter(Phase::Body);
-        }
-        state.await_body();
-        let piece = body.look_further(reservation).await;
-        state.body.set(RequestBodyState::Unread);
-        match piece {
-            Ok(Some(piece)) => state.body_came(piece.len()),
+    let mut reader = BodyReader {
+        body,
+        reservation,
+        state,
+    };
+    while reader.body.buffered() < most && !reader.body.has_ended() {
+        match reader.next().await {
+            Ok(Some(_)) => {}
             Ok(None) | Err(LookError::NoRoom(_)) => break,
             Err(error) => return Err(error.into()),
         }

@@ -40,8 +40,7 @@ impl Form {
         if headers.contains_key(CONTENT_ENCODING) {
             return None;
         }
-        let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        let media_type = media_type(headers)?;
         [
             ("application/json", Self::Object),
             ("application/x-ndjson", Self::Lines),
@@ -51,6 +50,13 @@ impl Form {
         .find(|(name, _)| media_type.eq_ignore_ascii_case(name))
         .map(|(_, form)| form)
     }
+}
+
+/// The media type of a message, without its parameters.
+#[must_use]
+pub fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(content_type.split(';').next().unwrap_or_default().trim())
 }
 
 /// Something that was found. `T` identifies the path.
