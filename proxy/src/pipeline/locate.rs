@@ -261,11 +261,10 @@ fn agree(first: &Known, second: &Known) -> Result<(), ProxyError> {
 fn refusal(found: &Match, head: &RequestParts, named: Option<&Known>) -> Option<&'static str> {
     let path = head.uri.path();
     let allows = |path: &str| {
-        named.is_some_and(|known| {
-            let below = |allowed: &String| path.strip_prefix(allowed.as_str());
-            let mut rest = known.model.model.config.allow.iter().filter_map(below);
-            rest.any(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        let mut allowed = named
+            .into_iter()
+            .flat_map(|known| &known.model.model.config.allow);
+        allowed.any(|above| api::is_at_or_below(path, above))
     };
     if let Some(Handling::Refused(why)) = found.handling() {
         return (!allows(path)).then_some(why);

@@ -83,7 +83,8 @@ pub(super) async fn rename(
     {
         // Every message names a model: none is waited for here, and each is compared as it passes.
         let name = name.unwrap_or(&config.name);
-        in_messages(head, reader.body, field, (config, names.body), name);
+        let read = names.body.as_ref().map(|(_, found)| found);
+        in_messages(head, reader.body, field, (config, read), name);
         in_head(head, &Names::default(), name);
         return Ok(());
     }
@@ -165,10 +166,10 @@ fn same_model(table: &WorkerRoutes, known: &Known, name: &str) -> Result<(), Pro
 
 /// Whether a replica may serve both.
 fn have_replicas_in_common(one: &Model, other: &Model) -> bool {
-    let endpoints = |model: &'_ Model| model.server.endpoints().unwrap_or_default().to_vec();
+    let mut endpoints = one.server.endpoints().into_iter().flatten();
     one.server.name == other.server.name
-        || endpoints(one).iter().any(|endpoint| {
-            let mut others = endpoints(other).into_iter();
+        || endpoints.any(|endpoint| {
+            let mut others = other.server.endpoints().into_iter().flatten();
             others.any(|other| other.authority == endpoint.authority)
         })
 }
@@ -224,13 +225,13 @@ fn in_messages(
     head: &mut RequestParts,
     body: &mut PeekableBody,
     field: u32,
-    (model, read): (&Model, Option<(Format, Found)>),
+    (model, read): (&Model, Option<&Found>),
     name: &str,
 ) {
     let mut known = vec![model.name.clone()];
     known.extend(model.aliases.iter().cloned());
     known.extend(model.upstream_name.clone());
-    known.extend(read.map(|(_, found)| found.name));
+    known.extend(read.map(|found| found.name.clone()));
     let in_header = model_name::in_header(&head.headers).ok().flatten();
     known.extend(in_header.map(str::to_owned));
     let coding = MessageCoding::of(&head.headers);
@@ -248,13 +249,7 @@ fn in_body(
     name: &str,
 ) -> Result<(), ProxyError> {
     if let Format::Message(field) = format {
-        in_messages(
-            head,
-            body,
-            field,
-            (model, Some((format, found.clone()))),
-            name,
-        );
+        in_messages(head, body, field, (model, Some(found)), name);
         return Ok(());
     }
     if let Some(decoder) = Decoder::of(&head.headers).map_err(ProxyError::Unnamed)? {

@@ -27,6 +27,6 @@ pub use self::{
     inference::Inference,
     lookup::{Match, allowed_methods, find, refusal},
     normal::{Normal, normal},
-    pattern::Pattern,
+    pattern::{Pattern, is_at_or_below},
     route::{Handling, Local, LocalRequest, Methods, ModelIn, Probe, Route, Service},
 };

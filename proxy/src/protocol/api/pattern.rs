@@ -17,6 +17,13 @@ pub enum Pattern {
     BelowModel(&'static str),
 }
 
+/// Whether `path` is `above`, or a path below it.
+#[must_use]
+pub fn is_at_or_below(path: &str, above: &str) -> bool {
+    let rest = path.strip_prefix(above);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl Pattern {
     /// The byte range of `path` that is the model's name, or begins with it, if `path` matches; an
     /// empty range if the pattern has no name. Names may contain slashes, so where a name ends
@@ -25,10 +32,7 @@ impl Pattern {
     pub fn find(self, path: &str) -> Option<Range<usize>> {
         let (start, end) = match self {
             Self::Is(whole) => return (path == whole).then_some(0..0),
-            Self::Below(above) => {
-                let rest = path.strip_prefix(above)?;
-                return (rest.is_empty() || rest.starts_with('/')).then_some(0..0);
-            }
+            Self::Below(above) => return is_at_or_below(path, above).then_some(0..0),
             Self::Model(before) | Self::BelowModel(before) => {
                 path.strip_prefix(before)?;
                 (before.len(), path.len())
