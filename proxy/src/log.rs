@@ -4,7 +4,6 @@ mod lossy_stderr;
 
 use std::{
     io::{self, IsTerminal},
-    os::fd::BorrowedFd,
     time::SystemTime,
 };
 
@@ -14,6 +13,7 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 use self::lossy_stderr::LossyStderr;
+pub use self::lossy_stderr::{is_writable_within, write_to};
 
 /// The default levels of libraries. Their own lines are off or rare, because the code that called
 /// them logs the failure once, with its meaning for the user. A filter that names one of these
@@ -38,11 +38,6 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
     Ok(())
-}
-
-/// Writes `text` to standard output or standard error, without waiting long for its reader.
-pub fn write_to(output: BorrowedFd<'_>, text: &str) {
-    lossy_stderr::write_once(output, text.as_bytes());
 }
 
 /// One line in the log's JSON format, with the fields of `more`: for events before the log has

@@ -46,10 +46,10 @@ impl Write for LossyStderr {
     }
 }
 
-/// Writes `text` to `output` once, as far as its reader takes it soon.
-pub(super) fn write_once(output: BorrowedFd<'_>, text: &[u8]) {
+/// Writes `text` to standard output or standard error once, as far as its reader takes it soon.
+pub fn write_to(output: BorrowedFd<'_>, text: &str) {
     if let Ok(output) = output.try_clone_to_owned() {
-        LossyWriter::new().write_line(&mut File::from(output), text);
+        LossyWriter::new().write_line(&mut File::from(output), text.as_bytes());
     }
 }
 
@@ -98,7 +98,9 @@ impl<W: Write + AsFd> LossyWriter<W> {
     fn write_pieces(&mut self, file: &mut W, text: &[u8]) -> bool {
         for (index, piece) in text.chunks(PIECE).enumerate() {
             let patience = if self.dropped == 0 { PATIENCE } else { 0 };
-            if !ready(file, patience) || file.write_all(piece).is_err() {
+            // Files that cannot be polled, such as regular ones, do not block.
+            let takes_more = is_writable_within(file, patience).unwrap_or(true);
+            if !takes_more || file.write_all(piece).is_err() {
                 self.torn |= index > 0;
                 return false;
             }
@@ -109,14 +111,15 @@ impl<W: Write + AsFd> LossyWriter<W> {
 }
 
 /// Whether the file becomes writable within this many milliseconds.
-fn ready(file: &impl AsFd, milliseconds: u8) -> bool {
+///
+/// # Errors
+/// If it cannot be polled.
+pub fn is_writable_within(file: &impl AsFd, milliseconds: u8) -> Result<bool, Errno> {
     let mut files = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
     loop {
         match poll(&mut files, PollTimeout::from(milliseconds)) {
-            Ok(ready) => return ready > 0,
             Err(Errno::EINTR) => {}
-            // Files that cannot be polled, such as regular ones, do not block.
-            Err(_) => return true,
+            ready => return ready.map(|ready| ready > 0),
         }
     }
 }
@@ -152,8 +155,8 @@ mod tests {
     #[test]
     fn text_for_an_output_that_nobody_reads_is_given_up() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let text = vec![b'x'; 1_000 * PIECE];
-        write_once(ours.as_fd(), &text);
+        let text = "x".repeat(1_000 * PIECE);
+        write_to(ours.as_fd(), &text);
         drop(ours);
         let mut read = Vec::new();
         theirs.read_to_end(&mut read).unwrap();

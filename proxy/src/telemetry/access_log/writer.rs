@@ -17,16 +17,15 @@ use std::{
 };
 
 use metrics::Counter;
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
 use tailback_config::AccessLog as Target;
 
 use super::{AccessLogEntry, line};
-use crate::telemetry::{
-    polled_queue::{Exporter, QueueReceiver},
-    wall_clock::WallClock,
+use crate::{
+    log::is_writable_within,
+    telemetry::{
+        polled_queue::{Exporter, QueueReceiver},
+        wall_clock::WallClock,
+    },
 };
 
 /// Polling interval of the queue. Bounds how late a line is written.
@@ -189,18 +188,9 @@ impl Writer {
 
     /// Whether a full pipe is read within a moment. Once lines were lost, it is not waited for.
     fn takes_more_soon(&self) -> bool {
-        let mut pipe = [PollFd::new(
-            self.destination.file.as_fd(),
-            PollFlags::POLLOUT,
-        )];
         let is_late = matches!(self.state, State::Fails { .. });
         let patience = if is_late { 0 } else { PATIENCE };
-        loop {
-            match poll(&mut pipe, PollTimeout::from(patience)) {
-                Err(Errno::EINTR) => {}
-                ready => return ready.is_ok_and(|ready| ready > 0),
-            }
-        }
+        is_writable_within(&self.destination.file, patience).unwrap_or(false)
     }
 
     fn failed(&mut self, error: &io::Error, done: usize) {
