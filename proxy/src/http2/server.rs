@@ -96,17 +96,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
-    use crate::http2::frame;
-
-    const LIMITS: Http2Limits = Http2Limits {
-        streams: 1,
-        stream_window: 1000,
-        window: 100_000,
-        header_bytes: 1000,
-        header_fields: 10,
-        early_resets: 2,
-        errors: 5,
-    };
+    use crate::http2::{frame, session::tests::LIMITS};
 
     async fn say(caller: &mut DuplexStream, kind: u8, flags: u8, payload: &[u8]) {
         let mut bytes = Vec::new();

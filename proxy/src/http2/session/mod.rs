@@ -7,7 +7,7 @@ mod header_block;
 mod receive;
 mod send;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{collections::VecDeque, task::Context};
 

@@ -12,7 +12,8 @@ use crate::http2::{
     handles::{Handle, ReceiveStream, SendStream},
 };
 
-const LIMITS: Http2Limits = Http2Limits {
+/// Small bounds.
+pub(in crate::http2) const LIMITS: Http2Limits = Http2Limits {
     streams: 3,
     stream_window: 1000,
     window: 100_000,
